@@ -1,0 +1,56 @@
+/*
+ * A worker: a thread that owns a batcher, KV pages and an engine context, fed by its mailbox.
+ *
+ * Role prefill computes prompts, samples the first token and offers the pages to the decode worker
+ * named in SUBMIT; role decode pulls them and writes the rest; role both keeps what it computes.
+ * Everything it has to say goes to the server's mailbox and to its peers' as proto/message.h says.
+ */
+#ifndef TANDEM_WORKER_WORKER_H
+#define TANDEM_WORKER_WORKER_H
+
+#include "base/err.h"
+#include "base/mailbox.h"
+#include "kvcache/pool.h"
+#include "kvcache/transport.h"
+#include "scheduler/batcher.h"
+#include "worker/engine.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct worker_config {
+    uint16_t index; /* in the peers array and in messages */
+    enum batcher_role role;
+    int slots; /* requests held at once */
+    int max_running, token_budget;
+    int max_tokens; /* positions of the longest sequence (max-model-len) */
+    uint32_t lease_ms;
+};
+
+/* Counters for /metrics: written by the worker's thread, read by any. */
+struct worker_counters {
+    _Atomic uint64_t iterations, prefill_tokens, decode_tokens, preemptions;
+    _Atomic uint64_t transfers, transfers_failed, transferred_pages, late_messages;
+    _Atomic int waiting, running, importing, offered, pages_used, pages_total;
+    _Atomic uint64_t progress_ns; /* monotonic time of the last finished iteration */
+};
+
+struct worker;
+
+/* Creates the worker without starting it. pool: becomes the worker's. outbox: the server's mailbox
+ * of struct message. Peers are set before start. -ENOMEM, -EINVAL with err. */
+int worker_create(struct worker **ret_worker, const struct worker_config *config,
+                  const struct engine *engine, struct team *team, struct page_pool *pool,
+                  const struct kv_transport *transport, struct mailbox *outbox, struct err *err);
+struct mailbox *worker_mailbox(struct worker *worker);
+const struct worker_counters *worker_counters(const struct worker *worker);
+
+/* peers[i] is the worker of index i (NULL: none); the array outlives the workers. */
+int worker_start(struct worker *worker, struct worker *const *peers, int n_peers, struct err *err);
+
+/* Posts DRAIN, waits for the thread and checks that every page is back. The server must have
+ * cancelled or seen the end of every request. */
+void worker_stop(struct worker *worker);
+void worker_destroy(struct worker *worker);
+
+#endif
