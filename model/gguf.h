@@ -5,6 +5,8 @@
  * overlap against the file's size, so that later lookups cannot fail on malformed input. Strings
  * and arrays are returned as views into the mapping: valid until gguf_close, not zero-terminated.
  * After gguf_open the struct is immutable: any thread may read.
+ *
+ * The file must not be truncated while it is open: the mapping would end in SIGBUS.
  */
 #ifndef TANDEM_MODEL_GGUF_H
 #define TANDEM_MODEL_GGUF_H
@@ -56,7 +58,7 @@ struct gguf_tensor {
     enum gguf_tensor_type type;
     int n_dims;
     uint64_t dims[4]; /* dims[0] is the row length (contiguous); unused ones are 1 */
-    const void *data; /* in the mapping, aligned to the file's alignment */
+    const void *data; /* in the mapping, aligned to the file's alignment (8 bytes at least) */
     size_t bytes;
 };
 
@@ -67,7 +69,8 @@ struct gguf;
 int gguf_open(struct gguf **ret_file, const char *path, struct err *err);
 void gguf_close(struct gguf *file);
 
-/* Same checks over bytes in memory (fuzzing, tests); the bytes must outlive the struct. */
+/* Same checks over bytes in memory (fuzzing, tests); the bytes must outlive the struct, and tensor
+ * data is only as aligned as they are. */
 int gguf_parse(struct gguf **ret_file, const void *bytes, size_t size, struct err *err);
 
 /* Metadata. Each returns 0 and sets the output; -ENOENT when the key is absent; -EINVAL with err
@@ -83,11 +86,12 @@ struct gguf_array {
     enum gguf_value_type type; /* of the elements; never GGUF_ARRAY */
     size_t count;
     const unsigned char *bytes; /* for GGUF_STRING: walk with gguf_array_string */
+    size_t size;                /* in bytes */
 };
 int gguf_get_array(const struct gguf *file, const char *key, enum gguf_value_type type,
                    struct gguf_array *ret, struct err *err);
 
-/* Iterates a string array: *cursor starts at 0; false at the end. */
+/* Iterates a string array: *cursor (a byte offset) starts at 0; false at the end. */
 bool gguf_array_string(const struct gguf_array *array, size_t *cursor, struct gguf_string *ret);
 
 const struct gguf_tensor *gguf_find_tensor(const struct gguf *file, const char *name);

@@ -19,7 +19,8 @@ enum rope_pairing {
     ROPE_HALVES,   /* dims (i, i + n/2): NeoX style */
 };
 
-/* Tensors of a layer; an architecture's table says which are required, optional or absent. */
+/* Tensors of a layer; an architecture's table says which are required, optional or absent. Norms
+ * are F32; matrices are of any type that gguf.h lists, each of its own. */
 enum layer_tensor {
     LAYER_ATTN_NORM,
     LAYER_ATTN_Q,
@@ -40,7 +41,8 @@ struct model_shape {
     enum rope_pairing rope_pairing;
     float rope_base;
     float rope_scale;          /* positions are multiplied by this (linear scaling); 1 when none */
-    const float *rope_factors; /* per pair divisors (llama 3 long context), rope_dims/2, or NULL */
+    const float *rope_factors; /* per pair divisors (llama 3 long context), rope_dims/2, or NULL;
+                                  owned by the model */
     float norm_eps;
     bool tied_head; /* the output head is the token embedding */
 };
