@@ -81,6 +81,9 @@ int32_t tokenizer_bos(const struct tokenizer *tokenizer);
 int32_t tokenizer_eos(const struct tokenizer *tokenizer);
 /* True for every token that ends an answer: EOS, EOT, EOM and the ids the metadata adds. */
 bool tokenizer_is_end(const struct tokenizer *tokenizer, int32_t id);
+/* Control and unknown tokens: those that tokenizer_piece shows only when `special`. */
 bool tokenizer_is_control(const struct tokenizer *tokenizer, int32_t id);
+/* SPM: text begins with a space that nobody wrote. */
+bool tokenizer_adds_space_prefix(const struct tokenizer *tokenizer);
 
 #endif
