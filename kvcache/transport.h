@@ -16,6 +16,7 @@
 
 #include "kvcache/pool.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,11 +35,13 @@ struct page_pull {
 
 struct kv_transport {
     const char *name;
-    int (*post)(struct page_pull *pull); /* 0 or negative errno (wrong arena, layout) */
+    bool overlaps; /* pages may be pulled while later ones are still being computed */
+    int (*post)(struct page_pull *pull); /* 0, -EXDEV (arena), -EINVAL (layout) */
     enum pull_state (*poll)(struct page_pull *pull);
     /* Gives a pull up; afterwards pull->pages are all the destination's to free. */
     void (*cancel)(struct page_pull *pull);
-    /* The pull of `pages` is over; `returned` as the pull set it. */
+    /* The last pull of `pages` is done and the source drops them; `returned` as the pull set it:
+     * the source has as many free pages more as it dropped. */
     void (*release)(struct page_pool *source, const int32_t *pages, const int32_t *returned,
                     int count);
 };
