@@ -128,11 +128,15 @@ static int encode_spm_text(struct encoding *encoding, const char *text, size_t s
         spaced[used++] = written ? ' ' : text[i];
         i += written ? 3 : 1;
     }
-    int error =
-        spm_encode_text(&tokenizer->spm, &tokenizer->vocabulary, &encoding->merger, spaced, used);
+    int error = 0;
 
-    if (!error)
-        error = encode_symbols(encoding, spaced, used);
+    for (size_t i = 0, stretch; i < used && !error; i += stretch) {
+        stretch = spm_stretch(&tokenizer->spm, spaced + i, used - i);
+        error = spm_encode_text(&tokenizer->spm, &tokenizer->vocabulary, &encoding->merger,
+                                spaced + i, stretch);
+        if (!error)
+            error = encode_symbols(encoding, spaced + i, stretch);
+    }
     free(spaced);
     return error;
 }

@@ -18,6 +18,21 @@ static uint32_t spm_rank_of_score(float score)
     return bits & 0x80000000u ? bits : 0x7fffffffu - bits;
 }
 
+/* Bytes up to the first space that follows something else; size when there is none. */
+static size_t spm_word_end(const char *bytes, size_t size)
+{
+    for (size_t i = 1; i < size; i++) {
+        if (bytes[i] == ' ' && bytes[i - 1] != ' ')
+            return i;
+    }
+    return size;
+}
+
+size_t spm_stretch(const struct spm *spm, const char *bytes, size_t size)
+{
+    return spm->merges_words ? size : spm_word_end(bytes, size);
+}
+
 int spm_load(struct spm *ret, const struct gguf *file, const struct vocabulary *vocabulary,
              struct err *err)
 {
@@ -32,7 +47,7 @@ int spm_load(struct spm *ret, const struct gguf *file, const struct vocabulary *
     if (scores.count != count)
         return err_set(err, EINVAL, SCORES_KEY " has %zu entries for %zu tokens", scores.count,
                        count);
-    struct spm spm = {malloc(count * sizeof *spm.ranks)};
+    struct spm spm = {.ranks = malloc(count * sizeof *spm.ranks)};
 
     if (!spm.ranks)
         return err_set(err, ENOMEM, "no memory for %zu scores", count);
@@ -45,6 +60,11 @@ int spm_load(struct spm *ret, const struct gguf *file, const struct vocabulary *
             return err_set(err, EINVAL, SCORES_KEY " entry %zu is not a number", i);
         }
         spm.ranks[i] = spm_rank_of_score(score);
+        const struct gguf_string *piece = &vocabulary->pieces[i];
+
+        if (vocabulary->types[i] == TOKEN_NORMAL &&
+            spm_word_end(piece->bytes, piece->size) < piece->size)
+            spm.merges_words = true;
     }
     *ret = spm;
     return 0;

@@ -94,27 +94,41 @@ static size_t vocabulary_decode(struct vocabulary *vocabulary, int id, struct gg
 
         if (count >= 0)
             return (size_t)count;
+        /* Written in plain text, so no merge makes it; its bytes must not hide the one they make.
+         */
+        vocabulary->types[id] = TOKEN_UNUSED;
     }
     memcpy(out, text.bytes, text.size);
     return text.size;
+}
+
+/* The last bytes are read as two words that may overlap, which costs no loop and no call. */
+static uint64_t vocabulary_hash_tail(const char *bytes, size_t size)
+{
+    const unsigned char *last = (const unsigned char *)bytes;
+    uint32_t low, high;
+
+    if (size >= 4) {
+        memcpy(&low, bytes, 4);
+        memcpy(&high, bytes + size - 4, 4);
+        return (uint64_t)high << 32 | low;
+    }
+    return size ? (uint64_t)last[0] << 16 | (uint64_t)last[size / 2] << 8 | last[size - 1] : 0;
 }
 
 static uint32_t vocabulary_hash(const char *bytes, size_t size)
 {
     uint64_t hash = 0x9e3779b97f4a7c15u ^ size;
 
-    for (; size >= 8; bytes += 8, size -= 8) {
+    for (; size > 8; bytes += 8, size -= 8) {
         uint64_t word;
 
         memcpy(&word, bytes, 8);
         hash = (hash ^ word) * 0xff51afd7ed558ccdu;
         hash ^= hash >> 32;
     }
-    uint64_t word = 0;
-
-    memcpy(&word, bytes, size);
-    hash = (hash ^ word) * 0xc4ceb9fe1a85ec53u;
-    return (uint32_t)(hash ^ hash >> 29);
+    hash = (hash ^ vocabulary_hash_tail(bytes, size)) * 0xc4ceb9fe1a85ec53u;
+    return (uint32_t)(hash ^ hash >> 32);
 }
 
 int32_t vocabulary_find(const struct vocabulary *vocabulary, const char *bytes, size_t size)
