@@ -2,8 +2,9 @@
  * From one row of logits to a token.
  *
  * The order is: bias, repetition, presence and frequency penalties, bans (stop ids before
- * min_tokens), temperature, top_k, top_p, min_p, draw. Greedy (temperature 0) takes the largest
- * after penalties, the lowest id among equals. The draw is one uniform number keyed by (seed, index
+ * min_tokens), temperature, top_k, top_p, min_p, draw. top_p is a share of what top_k left; min_p
+ * is relative to the most likely token. Greedy (a temperature under 1e-5) takes the largest after
+ * penalties, the lowest id among equals. The draw is one uniform number keyed by (seed, index
  * of the emitted token), so the text of a request does not depend on what runs beside it.
  *
  * A sampler belongs to one request; one thread at a time. It keeps the counts of the tokens seen.
