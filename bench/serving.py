@@ -43,6 +43,7 @@ CHAT_TOKENS = 1024  # of the four chats: long enough that most of the window is 
 CHATS, ARRIVAL_SECONDS, WINDOW_SECONDS = 4, 1.5, 15.0
 REQUESTS_PER_USER = {1: 4, 8: 2, 32: 1}  # a slow server needs about a minute for the largest
 REQUEST_LIMIT = 600.0  # seconds; a request that takes longer counts as failed
+ATTEMPTS = 5  # of a turn that other processes disturb; the last one counts in any case
 READY_LIMIT = 120.0  # seconds from exec to /health 200
 
 
@@ -292,8 +293,8 @@ class Server:
 
 
 # ---- scenarios ----------------------------------------------------------------------------------
-# Each takes a running, idle server and the round, and returns {row: value} and the failures.
-# The round is part of every prompt's key and the server is not: both get the same requests.
+# Each takes a running, idle server and a trial number, and returns {row: value} and the failures.
+# The trial is part of every prompt's key and the server is not: both get the same requests.
 
 
 async def settle(server):
@@ -308,13 +309,13 @@ def failures_of(answers):
     return [answer.error for answer in answers if answer.error]
 
 
-async def users(server, count, rnd):
+async def users(server, count, trial):
     """`count` users, each sending its next request when its last answer is complete."""
 
     async def user(index):
         answers = []
         for turn in range(REQUESTS_PER_USER[count]):
-            text = prompt(SHORT_WORDS, "users", count, rnd, index, turn)
+            text = prompt(SHORT_WORDS, "users", count, trial, index, turn)
             answers.append(await Stream(server, text, ANSWER_TOKENS).run())
         return answers
 
@@ -331,8 +332,8 @@ async def users(server, count, rnd):
     return values, failures_of(answers)
 
 
-async def long_prompt(server, rnd):
-    stream = await Stream(server, prompt(LONG_WORDS, "long", rnd), LONG_ANSWER_TOKENS).run()
+async def long_prompt(server, trial):
+    stream = await Stream(server, prompt(LONG_WORDS, "long", trial), LONG_ANSWER_TOKENS).run()
     answer = parse(stream)
     if answer.error:
         return {}, failures_of([answer])
@@ -355,10 +356,10 @@ async def read_on(streams, end):
         await asyncio.sleep(0.02)
 
 
-async def gaps(server, rnd):
+async def gaps(server, trial):
     """Four chats stream while long prompts arrive at fixed times, whether answered or not."""
     chats, longs = [], []
-    tasks = [asyncio.create_task(chat(server, (rnd, i), chats)) for i in range(CHATS)]
+    tasks = [asyncio.create_task(chat(server, (trial, i), chats)) for i in range(CHATS)]
     async with asyncio.timeout(REQUEST_LIMIT):
         while len(chats) < CHATS or not all(parse(stream).times for stream in chats[:CHATS]):
             await asyncio.sleep(0.02)
@@ -366,7 +367,7 @@ async def gaps(server, rnd):
     end = begin + WINDOW_SECONDS
     for index in range(int(WINDOW_SECONDS / ARRIVAL_SECONDS)):
         await asyncio.sleep(max(0.0, begin + index * ARRIVAL_SECONDS - time.perf_counter()))
-        longs.append(Stream(server, prompt(LONG_WORDS, "arrive", rnd, index), LONG_ANSWER_TOKENS))
+        longs.append(Stream(server, prompt(LONG_WORDS, "arrive", trial, index), LONG_ANSWER_TOKENS))
         tasks.append(asyncio.create_task(longs[-1].run()))
     await asyncio.sleep(max(0.0, end - time.perf_counter()))
     await read_on([s for s in chats if not s.closed.done()], end)
@@ -400,9 +401,8 @@ def gap_values(chats, longs, cut, begin, end, stop):
     return values, failures_of(closed + served)
 
 
-async def start_up(server, rnd):
-    """A second, fresh process of the same server while the first one is stopped."""
-    server.pause()
+async def start_once(server, trial):
+    """A fresh process of the same server while the first one is stopped, until one answer."""
     fresh = Server(f"{server.name}-fresh", server.command, server.log.parent)
     fresh.model_id = server.model_id
     begin = time.perf_counter()
@@ -410,12 +410,11 @@ async def start_up(server, rnd):
         fresh.start()
         fresh.wait_ready()
         ready = time.perf_counter()
-        stream = await Stream(fresh, prompt(SHORT_WORDS, "start", rnd), ANSWER_TOKENS).run()
+        stream = await Stream(fresh, prompt(SHORT_WORDS, "start", trial), ANSWER_TOKENS).run()
         answer = parse(stream)
         rss = fresh.rss_bytes()
     finally:
         fresh.stop()
-        server.resume()
     if answer.error:
         return {}, failures_of([answer])
     values = {
@@ -426,15 +425,26 @@ async def start_up(server, rnd):
     return values, []
 
 
-async def memory(server, rnd):
+async def start_up(server, trial):
+    """The second of two starts: a virtual machine may first have to get back from its host the
+    memory that was free for a while, which costs seconds and would fall on whoever starts first."""
+    server.pause()
+    try:
+        await start_once(server, trial)
+        return await start_once(server, trial)
+    finally:
+        server.resume()
+
+
+async def memory(server, trial):
     return {"resident memory after the round": server.rss_bytes() / 2**20}, []
 
 
 SCENARIOS = {
     "start": start_up,
-    "users-1": lambda server, rnd: users(server, 1, rnd),
-    "users-8": lambda server, rnd: users(server, 8, rnd),
-    "users-32": lambda server, rnd: users(server, 32, rnd),
+    "users-1": lambda server, trial: users(server, 1, trial),
+    "users-8": lambda server, trial: users(server, 8, trial),
+    "users-32": lambda server, trial: users(server, 32, trial),
     "long": long_prompt,
     "gaps": gaps,
     "memory": memory,
@@ -454,12 +464,13 @@ class Load:
     def sample(self):
         ticks = [int(v) for v in pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
         usage = resource.getrusage(resource.RUSAGE_SELF)
+        fresh = resource.getrusage(resource.RUSAGE_CHILDREN)  # those of start_once, ended by now
         hertz = os.sysconf("SC_CLK_TCK")
         return (
             sum(ticks[:8]) / hertz,
             (sum(ticks[:3]) + sum(ticks[5:7])) / hertz,
             ticks[7] / hertz,
-            self.server.cpu_seconds(),
+            self.server.cpu_seconds() + fresh.ru_utime + fresh.ru_stime,
             usage.ru_utime + usage.ru_stime,
         )
 
@@ -471,25 +482,51 @@ class Load:
         return tuple(100 * part / max(total, 1e-9) for part in (server, client, other, stolen))
 
 
-async def measure(servers, names, rounds):
-    """All rounds. Returns {row: {server: [value or None per round]}}, loads and failures."""
-    rows, loads, failures = {}, {}, []
-    for rnd, name, server in itertools.product(range(rounds), names, servers):
-        server.resume()
-        await settle(server)
-        load = Load(server)
-        values, failed = await SCENARIOS[name](server, rnd)
-        if name not in ("start", "memory"):
-            loads.setdefault((name, server.name), []).append(load.shares())
-            await settle(server)
-        server.pause()
-        failures += [f"{server.name}, {name}, round {rnd + 1}: {error}" for error in failed]
-        for row, value in values.items():
-            cells = rows.setdefault(row, {s.name: [None] * rounds for s in servers})
-            cells[server.name][rnd] = value
-        shown = ", ".join(f"{row} {value:.1f}" for row, value in values.items())
-        print(f"round {rnd + 1} {server.name}: {shown}", file=sys.stderr)
-    return rows, loads, failures
+async def measure_one(server, name, trial):
+    """One scenario on one server: values, failures and the shares of the cores."""
+    server.resume()
+    await settle(server)
+    load = Load(server)
+    values, failed = await SCENARIOS[name](server, trial)
+    shares = load.shares()
+    await settle(server)
+    server.pause()
+    return values, failed, shares
+
+
+async def measure_turn(servers, name, trials, limit):
+    """One scenario on every server in the given order. A turn in which other processes used more
+    of the cores than `limit` is repeated as a whole with new prompts, so that the choice does not
+    look at the results."""
+    for attempt in range(ATTEMPTS):
+        trial = next(trials)
+        turn = {s.name: await measure_one(s, name, trial) for s in servers}
+        for server, (values, _, shares) in turn.items():
+            shown = ", ".join(f"{row} {value:.1f}" for row, value in values.items())
+            print(f"{server}: {shown} (other CPU {shares[2]:.1f} %)", file=sys.stderr)
+        if name == "memory" or max(shares[2] for _, _, shares in turn.values()) <= limit:
+            return turn, attempt
+    return turn, attempt
+
+
+async def measure(servers, names, rounds, limit):
+    """All rounds. Returns {row: {server: [value or None per round]}}, loads, failures and how many
+    turns were repeated."""
+    rows, loads, failures, repeated = {}, {}, [], 0
+    trials = itertools.count()
+    for rnd, name in itertools.product(range(rounds), names):
+        # The order changes from round to round: coming first must not favour or burden one server.
+        order = servers[::-1] if rnd % 2 else servers
+        turn, attempts = await measure_turn(order, name, trials, limit)
+        repeated += attempts
+        for server, (values, failed, shares) in turn.items():
+            if name != "memory":
+                loads.setdefault((name, server), []).append(shares)
+            failures += [f"{server}, {name}, round {rnd + 1}: {error}" for error in failed]
+            for row, value in values.items():
+                cells = rows.setdefault(row, {s.name: [None] * rounds for s in servers})
+                cells[server][rnd] = value
+    return rows, loads, failures, repeated
 
 
 # ---- report -------------------------------------------------------------------------------------
@@ -591,6 +628,13 @@ def arguments():
     parser.add_argument("--model", metavar="FILE", required=True, help="GGUF file both serve")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), metavar="N")
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
+    parser.add_argument(
+        "--max-other",
+        type=float,
+        default=100.0,
+        metavar="PERCENT",
+        help="measure again (at most 5 times) when other processes use more of the cores than this",
+    )
     parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
     parser.add_argument("--out", metavar="FILE", help="also write the report here")
     args = parser.parse_args()
@@ -621,10 +665,15 @@ def main():
             server.wait_ready()
             server.learn_model()
             server.pause()
-        rows, loads, failures = asyncio.run(measure(servers, args.scenarios, args.rounds))
+        rows, loads, failures, repeated = asyncio.run(
+            measure(servers, args.scenarios, args.rounds, args.max_other)
+        )
         report = machine_facts(args, servers)
         report += ["", *result_table(rows, [s.name for s in servers]), ""]
-        report += ["Cells: min / median / max over the rounds.", "", *load_table(loads)]
+        report += ["Cells: min / median / max over the rounds."]
+        if repeated:
+            report += [f"Turns repeated because others used over {args.max_other} %: {repeated}."]
+        report += ["", *load_table(loads)]
         report += ["", *(f"- FAILED: {failure}" for failure in failures)] if failures else []
     text = "\n".join(report) + "\n"
     print(text, end="")
