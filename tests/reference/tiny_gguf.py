@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Write a tiny llama-architecture GGUF file with random weights.
 
-Small enough to make in a test, complete enough to be served: a byte-level BPE vocabulary with merges
-and control tokens, a chat template, every tensor of the architecture. Deterministic: the same
-arguments give the same bytes.
+Small enough to make in a test, complete enough to be served: a byte-level BPE vocabulary with
+merges and control tokens, a chat template, every tensor of the architecture. The same arguments
+give the same bytes.
 
     tiny_gguf.py OUT --type q4_k --seed 1 [--head-type q6_k] [--untied] [--layers 2] ...
 
@@ -92,7 +92,8 @@ def random_k_blocks(rng, kind, count, deviation):
         scales = rng.integers(8, 64, (count, 16)) * rng.choice([-1, 1], (count, 16))
         step = spread / (36 * 64 / 12**0.5)
         bits = rng.integers(0, 256, (count, 128 + 64), dtype=np.uint8)
-        return np.concatenate([bits, scales.astype(np.int8).view(np.uint8), half_bytes(step)], axis=1)
+        scales = scales.astype(np.int8).view(np.uint8)
+        return np.concatenate([bits, scales, half_bytes(step)], axis=1)
     levels = 16 if kind == T.Q4_K else 32
     scales = rng.integers(8, 64, (count, 8))
     step = spread / (36 * levels / 12**0.5)
@@ -175,8 +176,10 @@ def write(path, kind="q4_1", head_kind=None, seed=1, tied=True, rope_scale=1.0, 
     sizes: layers, embd, ff, heads, kv_heads, head_dim, context. rope_scale: factor of linear RoPE
     scaling; rope_factors: add rope_freqs.weight."""
     wide = "_k" in kind or "_k" in (head_kind or "")
-    shape = dict(layers=2, embd=256 if wide else 96, ff=512 if wide else 160, heads=4 if wide else 3,
-                 kv_heads=2 if wide else 1, head_dim=64 if wide else 32, context=512)  # fmt: skip
+    shape = {"layers": 2, "embd": 96, "ff": 160, "heads": 3, "kv_heads": 1, "head_dim": 32,
+             "context": 512}  # fmt: skip
+    if wide:  # rows of whole super-blocks
+        shape.update(embd=256, ff=512, heads=4, kv_heads=2, head_dim=64)
     unknown = sizes.keys() - shape.keys()
     if unknown:
         raise TypeError(f"unknown sizes: {sorted(unknown)}")

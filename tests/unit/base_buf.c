@@ -13,7 +13,7 @@
 
 /* Catches an append past the limit that is cut, or that changes what was there; and a later small
  * append that would hide the gap. */
-static void test_limit(void **state)
+static void test_append_limit(void **state)
 {
     struct buf buf;
 
@@ -128,7 +128,7 @@ static void test_err(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_append_limit),
         cmocka_unit_test(test_huge_size),
         cmocka_unit_test(test_printf),
         cmocka_unit_test(test_consume),
