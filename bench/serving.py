@@ -341,10 +341,13 @@ async def long_prompt(server, trial):
 
 
 async def chat(server, key, streams):
-    """One chat: a new stream whenever one ends, until cancelled."""
+    """One chat: a new stream whenever one ends well, until cancelled."""
     for turn in itertools.count():
         streams.append(Stream(server, prompt(SHORT_WORDS, "chat", *key, turn), CHAT_TOKENS))
         await streams[-1].run()
+        # Parsing here would delay the time stamps of the other chats.
+        if b"[DONE]" not in b"".join(data for _, data in streams[-1].reads[-4:]):
+            return
 
 
 async def read_on(streams, end):
@@ -360,9 +363,10 @@ async def gaps(server, trial):
     """Four chats stream while long prompts arrive at fixed times, whether answered or not."""
     chats, longs = [], []
     tasks = [asyncio.create_task(chat(server, (trial, i), chats)) for i in range(CHATS)]
-    async with asyncio.timeout(REQUEST_LIMIT):
-        while len(chats) < CHATS or not all(parse(stream).times for stream in chats[:CHATS]):
-            await asyncio.sleep(0.02)
+    while len(chats) < CHATS or not all(parse(stream).times for stream in chats[:CHATS]):
+        await asyncio.sleep(0.02)
+        if any(task.done() for task in tasks):
+            break  # a chat has failed: what follows ends at once or reports it
     begin = time.perf_counter()
     end = begin + WINDOW_SECONDS
     for index in range(int(WINDOW_SECONDS / ARRIVAL_SECONDS)):
@@ -390,6 +394,9 @@ def gap_values(chats, longs, cut, begin, end, stop):
     got = sum(begin <= t <= end for answer in answers for t in answer.times)
     served = [parse(stream) for stream in longs if stream not in cut]
     in_time = sum(bool(a.times) and a.times[0] <= end for a in map(parse, longs))
+    closed = [a for s, a in zip(chats, answers) if s not in cut]
+    if not between:
+        return {}, failures_of(closed + served) or ["no chat got a second token"]
     between.sort()
     values = {
         "4 chats under long prompts: P99 gap": 1e3 * between[math.ceil(0.99 * len(between)) - 1],
@@ -397,7 +404,6 @@ def gap_values(chats, longs, cut, begin, end, stop):
         "4 chats under long prompts: throughput": got / WINDOW_SECONDS,
         "long prompts begun to be answered in the window": in_time,
     }
-    closed = [a for s, a in zip(chats, answers) if s not in cut]
     return values, failures_of(closed + served)
 
 

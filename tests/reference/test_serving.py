@@ -95,3 +95,23 @@ def test_gap_open_at_the_cut_counts():
 
     # Chunks at 0 (or 1) and 1; the stream is cut at 9, so the last gap is 8 s.
     assert asyncio.run(values())["4 chats under long prompts: longest gap"] == 8000.0
+
+
+def test_refused_chats_end_the_scenario():
+    """Catches a driver that sends chats for ever to a server that refuses them all."""
+
+    async def refuse(reader, writer):
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async def run():
+        listener = await asyncio.start_server(refuse, "127.0.0.1", 0)
+        port = listener.sockets[0].getsockname()[1]
+        async with listener:
+            return await serving.gaps(types.SimpleNamespace(port=port, model_id="m"), 0)
+
+    serving.WINDOW_SECONDS, serving.ARRIVAL_SECONDS = 0.2, 0.1
+    values, failures = asyncio.run(run())
+    assert values == {} and len(failures) >= serving.CHATS
