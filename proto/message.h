@@ -11,18 +11,33 @@
  *   OFFER    pages that are filled so far (again as more fill up; the last one carries `final` and
  *            the first token); prefill keeps them until ACK
  *   GRANT    decode has reserved room for the whole prompt and starts to pull
- *   ACK      a pull is over. `final` and OK: decode owns the request now. aborted: decode holds
- *            nothing of it any more
- *   ABORT    prefill wants the request back (cancelled); answered by ACK in any case
+ *   ACK      a pull is over. `final`: decode owns the request now. aborted: decode holds nothing of
+ *            it any more, because of ABORT, CANCEL or (error set) a failure of its own
+ *   ABORT    prefill wants the request back; answered by an aborted ACK unless the final one is on
+ *            its way already
  *   RELEASE  prefill has dropped its pages and forgotten the id; decode forgets the transfer
  *   RENEW    decode is alive and still wants the offered pages: prefill's lease starts anew
  *
- * Rules that make every race end well: messages of one sender arrive in order; the server posts a
- * CANCEL to the prefill worker before the decode worker; a message for an unknown id is counted and
- * dropped; an ABORT that crosses a final ACK is dropped, since the CANCEL reaches decode as well.
+ * How many are under way: prefill sends an OFFER when GRANT or ACK has answered the one before, so
+ * per request and direction a few messages bound a mailbox (WORKER_MESSAGES_PER_REQUEST).
  *
- * A request is over for the server when prefill said DONE and, if that DONE says `handed`, decode
+ * The lease: prefill waits lease_ms for GRANT, ACK or RENEW after each OFFER. Then it sends ABORT,
+ * and when decode has answered it frees the pages and says DONE_FAILED with -ETIMEDOUT. A decode
+ * worker renews at a third of the lease; one iteration must therefore be shorter than two thirds.
+ *
+ * Rules that make every race end well: messages of one sender arrive in order; the server posts a
+ * CANCEL to the prefill worker before the decode worker; a message for an unknown id, or from an
+ * incarnation that is gone, is counted and dropped; an ABORT that crosses a final ACK is dropped
+ * unless it says `cancelled`, then decode cancels the request it owns (its own CANCEL may have come
+ * before the OFFER and been dropped).
+ *
+ * A request is over for the server when prefill said DONE and, if that DONE says HANDED, decode
  * said DONE too (in either order). Exactly one DONE per worker that owned it.
+ *
+ * PREEMPTED stands in for DONE: the worker had no pages left for the request, holds nothing of it
+ * and has forgotten the id. The server submits it again, to any prefill worker, with tokens =
+ * prompt + what was emitted and the same id, arrival and seed; when it cancelled it meanwhile it
+ * does not. PREEMPTED of a decode worker always comes after DONE_HANDED of the prefill worker.
  */
 #ifndef TANDEM_PROTO_MESSAGE_H
 #define TANDEM_PROTO_MESSAGE_H
@@ -96,7 +111,11 @@ struct message {
             const int32_t *returned; /* pages prefill gets in exchange (n_pages ids), borrowed until
                                         RELEASE; NULL when the transport copies */
             bool final, aborted;
+            int error; /* aborted by a failure of decode: negative errno; else 0 */
         } ack;
+        struct {
+            bool cancelled; /* the server wants it ended, wherever it is */
+        } abort;
     } u;
 };
 

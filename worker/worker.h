@@ -4,6 +4,10 @@
  * Role prefill computes prompts, samples the first token and offers the pages to the decode worker
  * named in SUBMIT; role decode pulls them and writes the rest; role both keeps what it computes.
  * Everything it has to say goes to the server's mailbox and to its peers' as proto/message.h says.
+ *
+ * What the server vouches for (asserted here): at most `slots` requests that are not over at once,
+ * ids that are unique, a decode_worker that decodes, and n_prompt + max_tokens within max_tokens
+ * and within the pages of the worker that decodes. A request's memory outlives its last DONE.
  */
 #ifndef TANDEM_WORKER_WORKER_H
 #define TANDEM_WORKER_WORKER_H
@@ -24,6 +28,7 @@ struct worker_config {
     int slots; /* requests held at once */
     int max_running, token_budget;
     int max_tokens; /* positions of the longest sequence (max-model-len) */
+    int n_vocab;    /* of the model: logits of a row */
     uint32_t lease_ms;
 };
 
@@ -34,6 +39,9 @@ struct worker_counters {
     _Atomic int waiting, running, importing, offered, pages_used, pages_total;
     _Atomic uint64_t progress_ns; /* monotonic time of the last finished iteration */
 };
+
+/* Room of a worker's mailbox for each request it may hold. */
+#define WORKER_MESSAGES_PER_REQUEST 16
 
 struct worker;
 
@@ -49,7 +57,7 @@ const struct worker_counters *worker_counters(const struct worker *worker);
 int worker_start(struct worker *worker, struct worker *const *peers, int n_peers, struct err *err);
 
 /* Posts DRAIN, waits for the thread and checks that every page is back. The server must have
- * cancelled or seen the end of every request. */
+ * cancelled or seen the end of every request. Peers are stopped before any of them is destroyed. */
 void worker_stop(struct worker *worker);
 void worker_destroy(struct worker *worker);
 
