@@ -8,6 +8,7 @@
 #include "model/arch.h"
 #include "model/dequant.h"
 #include "model/model_shape.h"
+#include "model/utf8.h"
 
 #include <errno.h>
 #include <math.h>
@@ -238,20 +239,29 @@ static int find_architecture(const struct gguf *file, const struct architecture 
     return 0;
 }
 
-/* general.name, or the file's; control characters, which would garble a log, become '?'. */
+/* general.name, or the file's. Whole UTF-8 characters without control characters: the name goes
+ * into answers and logs. */
 static void set_name(struct model *model, const char *path)
 {
     const char *slash = strrchr(path, '/');
-    struct gguf_string name = {.bytes = slash ? slash + 1 : path};
+    struct gguf_string name = {.bytes = slash ? slash + 1 : path}, given;
+    size_t used = 0, at = 0;
 
     name.size = strlen(name.bytes);
-    (void)gguf_get_string(model->file, "general.name", &name, NULL); /* else the file's stays */
-    if (name.size >= sizeof model->name)
-        name.size = sizeof model->name - 1;
-    for (size_t i = 0; i < name.size; i++) {
-        unsigned char byte = (unsigned char)name.bytes[i];
+    if (gguf_get_string(model->file, "general.name", &given, NULL) == 0 && given.size > 0)
+        name = given;
+    while (at < name.size && used + 4 < sizeof model->name) {
+        int length = utf8_length(name.bytes + at, name.size - at);
+        unsigned char byte = (unsigned char)name.bytes[at];
 
-        model->name[i] = byte < ' ' || byte == 0x7f ? '?' : name.bytes[i];
+        if (length <= 0 || byte < ' ' || byte == 0x7f) {
+            model->name[used++] = '?';
+            at++;
+        } else {
+            memcpy(model->name + used, name.bytes + at, (size_t)length);
+            used += (size_t)length;
+            at += (size_t)length;
+        }
     }
 }
 

@@ -54,7 +54,7 @@ struct model {
     const struct gguf_tensor *token_embd, *output_norm,
         *output;                                        /* output == token_embd when tied */
     const struct gguf_tensor *(*layers)[LAYER_TENSORS]; /* [n_layers] */
-    char name[128];                                     /* general.name, or the file's name */
+    char name[128]; /* general.name, or the file's name; well-formed UTF-8, no control characters */
 };
 
 /* -EINVAL with the key or tensor named when the architecture is unknown, a tensor is missing or a

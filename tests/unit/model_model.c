@@ -227,6 +227,40 @@ static void test_options(void **state)
     gguf_bytes_free(&bytes);
 }
 
+/* Catches a name that breaks the JSON or the log line it is written into, or is cut inside a
+ * character. */
+static void test_name(void **state)
+{
+    static const char long_name[] =
+        "0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 "
+        "0123456789 0123456789 0123456789 012\xe2\x82\xac tail";
+    static const struct {
+        const char *text, *expected;
+    } cases[] = {
+        {"Tiny \xc3\xa9t\xc3\xa9", "Tiny \xc3\xa9t\xc3\xa9"},
+        {"a\tb\x7f", "a?b?"},
+        {"\xff\xc3", "??"},
+        {"cut \xe2\x82", "cut ??"},
+        {"", "path.gguf"},
+        {long_name, "0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 0123456789 "
+                    "0123456789 0123456789 0123456789 0123456789 012"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct change change = {
+            .keys = {{"general.name", GGUF_STRING, .text = cases[i].text}}};
+        struct model *model;
+        struct err err = {""};
+        struct gguf_bytes bytes;
+
+        assert_int_equal(open_model(&change, &bytes, &model, &err), 0);
+        assert_string_equal(model->name, cases[i].expected);
+        model_close(model);
+        gguf_bytes_free(&bytes);
+    }
+}
+
 /* Catches head sizes taken from the width though the file names them, and harmless settings that
  * are refused. */
 static void test_accepted(void **state)
@@ -362,9 +396,8 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sound),
-        cmocka_unit_test(test_options),
-        cmocka_unit_test(test_accepted),
+        cmocka_unit_test(test_sound),   cmocka_unit_test(test_options),
+        cmocka_unit_test(test_name),    cmocka_unit_test(test_accepted),
         cmocka_unit_test(test_refused),
     };
 
