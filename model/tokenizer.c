@@ -89,6 +89,10 @@ static int tokenizer_read_special(struct tokenizer *tokenizer, const struct gguf
     tokenizer->ends = calloc((size_t)count, 1);
     if (!tokenizer->ends)
         return err_set(err, ENOMEM, "no memory for %d tokens", count);
+    /* Byte-level models name a control token here that their own tokenizer never uses; what a user
+     * wrote must not become one. */
+    if (tokenizer->unknown >= 0 && tokenizer->vocabulary.types[tokenizer->unknown] == TOKEN_CONTROL)
+        tokenizer->unknown = -1;
     tokenizer_mark_known_ends(tokenizer);
     if (tokenizer->eos >= 0)
         tokenizer->ends[tokenizer->eos] = 1;

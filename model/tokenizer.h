@@ -39,8 +39,10 @@ void token_list_free(struct token_list *list);
 int tokenizer_open(struct tokenizer **ret_tokenizer, const struct gguf *file, struct err *err);
 void tokenizer_close(struct tokenizer *tokenizer);
 
-/* Appends to list. Any bytes are accepted: those that are no UTF-8 fall back to byte tokens.
- * Returns 0, -E2BIG for more than TOKENIZER_TEXT_MAX bytes, -ENOMEM. */
+/* Appends to list. Any bytes are accepted: those that are no UTF-8 fall back to byte tokens. A byte
+ * that has no token either becomes the unknown token, or is left out where the model has none, as
+ * in the models' own tokenizers. Returns 0, -E2BIG for more than TOKENIZER_TEXT_MAX bytes, -ENOMEM.
+ */
 int tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t size,
                      unsigned flags, struct token_list *list);
 

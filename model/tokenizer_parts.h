@@ -21,7 +21,8 @@ struct tokenizer {
     struct bpe bpe;
     struct spm spm;      /* SPM only */
     unsigned char *ends; /* by id: 1 when it ends an answer */
-    int32_t bos, eos, unknown;
+    int32_t bos, eos;
+    int32_t unknown; /* what bytes without a token become; -1: they are left out */
     bool add_bos, add_eos, add_space_prefix;
 };
 
