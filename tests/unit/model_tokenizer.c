@@ -352,6 +352,36 @@ static void test_spm_without_bytes(void **state)
     }
 }
 
+/* Catches a control token that a byte without a token of its own turns into: SmolLM2 names
+ * <|endoftext|> as its unknown token. */
+static void test_missing_bytes(void **state)
+{
+    static const char *const tokens[] = {"<|e|>", "a"};
+    static const char *const no_merges[] = {""};
+    static const struct {
+        int32_t type, ids[4];
+    } cases[] = {{3, {1, 1, -1}}, {2, {1, 0, 1, -1}}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const int32_t types[] = {cases[i].type, 1};
+        struct encode_case text = {"aba", 0, {0}};
+        struct opened opened = {0};
+        struct err err;
+
+        gguf_bytes_init(&opened.bytes);
+        gguf_bytes_string(&opened.bytes, "tokenizer.ggml.model", "gpt2");
+        gguf_bytes_strings(&opened.bytes, "tokenizer.ggml.tokens", tokens, 2);
+        gguf_bytes_i32s(&opened.bytes, "tokenizer.ggml.token_type", types, 2);
+        gguf_bytes_strings(&opened.bytes, "tokenizer.ggml.merges", no_merges, 0);
+        gguf_bytes_u32(&opened.bytes, "tokenizer.ggml.unknown_token_id", 0);
+        assert_int_equal(open_written(&opened, &err), 0);
+        memcpy(text.ids, cases[i].ids, sizeof cases[i].ids);
+        assert_encodes(opened.tokenizer, &text, 1);
+        close_opened(&opened);
+    }
+}
+
 /* Catches BOS or EOS put in unasked, left out, or a failed call that leaves tokens behind. */
 static void test_bos_eos(void **state)
 {
@@ -496,6 +526,7 @@ int main(void)
         cmocka_unit_test(test_bos_eos),
         cmocka_unit_test(test_end_tokens),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_missing_bytes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
