@@ -656,6 +656,8 @@ def arguments():
 
 def main():
     args = arguments()
+    # The servers live in sessions of their own, so ending them is for the exit stack alone.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("serving.py: terminated"))
     with contextlib.ExitStack() as stack:
         logs = stack.enter_context(tempfile.TemporaryDirectory(prefix="serving-"))
         servers = []
