@@ -1,0 +1,149 @@
+"""Event streams on the wire: comments while waiting, slow readers, a thousand idle connections."""
+
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+
+from wire import Wire
+
+TEXT = "/v1/completions"
+LONG = {"prompt": "a", "max_tokens": 1200, "ignore_eos": True, "stream": True, "temperature": 0}
+SHORT = {"prompt": "The capital of France is", "max_tokens": 16, "ignore_eos": True,
+         "temperature": 0, "stream": True}
+
+
+def test_stream_on_the_wire(server):
+    with Wire(server.port) as wire:
+        wire.request("POST", TEXT, SHORT)
+        status, headers = wire.head()
+        lines = list(wire.events())
+        assert status == 200
+        assert headers["content-type"].startswith("text/event-stream")
+        assert "no-cache" in headers["cache-control"]
+        assert lines[-1] == "data: [DONE]"
+        for line in lines[:-1]:
+            assert line.startswith("data: ")
+            json.loads(line[6:])
+        # The connection serves the next request.
+        wire.request("GET", "/health")
+        assert wire.response()[0] == 200
+
+
+def test_comments_while_waiting(start):
+    """A stream that waits for its turn has sent its status and says something now and then."""
+    server = start("--max-num-seqs", "1", "--roles", "both", "--sse-keepalive-s", "1")
+    with Wire(server.port) as first, Wire(server.port) as second:
+        first.request("POST", TEXT, LONG)
+        first.until(b"data: ")
+        second.request("POST", TEXT, SHORT)
+        status, _ = second.head()
+        assert status == 200
+        lines = second.events()
+        assert next(lines).startswith(":")
+        assert next(lines).startswith(":")
+        first.reset()
+        lines = list(lines)
+        assert lines[-1] == "data: [DONE]"
+    server.wait_idle()
+
+
+def rate_of(server):
+    """Seconds per token of one stream, the median of three."""
+    def once():
+        began = time.monotonic()
+        server.complete("Once upon a time", max_tokens=32, ignore_eos=True, temperature=0)
+        return (time.monotonic() - began) / 32
+
+    return statistics.median(once() for _ in range(3))
+
+
+def test_a_thousand_idle_streams(start):
+    """850 idle connections and 150 finished streams that nobody reads: no CPU, no delay."""
+    server = start("--max-connections", "2000", "--connection-timeout-s", "600",
+                   "--stall-timeout-s", "600", "--sse-keepalive-s", "0")
+    before = rate_of(server)
+    wires = []
+    try:
+        for i in range(1000):
+            wire = Wire(server.port, receive_buffer=4096 if i < 150 else None)
+            wires.append(wire)
+            if i < 150:
+                wire.request("POST", TEXT, {**SHORT, "max_tokens": 4})
+            else:
+                wire.request("GET", "/health")
+        for wire in wires[150:]:
+            assert wire.response()[0] == 200
+        server.wait_idle()
+        ticks = server.cpu_ticks()
+        time.sleep(2)
+        assert server.cpu_ticks() - ticks <= 2, "idle connections cost CPU"
+        assert rate_of(server) < 3 * before + 0.05
+        for wire in wires[:150]:
+            assert wire.until(b"data: [DONE]")
+    finally:
+        for wire in wires:
+            wire.socket.close()
+    server.wait_idle()
+
+
+READER = """
+import socket, sys
+wire = socket.socket()
+wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+wire.connect(("127.0.0.1", int(sys.argv[1])))
+wire.sendall(sys.stdin.buffer.read())
+while wire.recv(512):
+    print("got", flush=True)
+"""
+
+
+def test_stopped_client_is_cancelled(start):
+    """A client that kill -STOP froze in the middle of its stream loses its request, not more."""
+    server = start("--stall-timeout-s", "1", "--output-buffer-bytes", "4KiB")
+    text = json.dumps({**LONG, "logprobs": 5}).encode()
+    request = (f"POST {TEXT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+               f"Content-Length: {len(text)}\r\n\r\n").encode() + text
+    client = subprocess.Popen([sys.executable, "-c", READER, str(server.port)],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        client.stdin.write(request)
+        client.stdin.close()
+        client.stdout.readline()
+        os.kill(client.pid, signal.SIGSTOP)
+        answer = server.complete("The capital of France is", temperature=0, max_tokens=4)
+        assert answer["choices"][0]["text"] == " Paris.\n\n"
+        server.wait_idle(60)
+        assert server.metrics().value("tandem:generation_tokens_total") < 1200
+    finally:
+        os.kill(client.pid, signal.SIGCONT)
+        client.kill()
+        client.wait()
+        client.stdout.close()
+
+
+@pytest.mark.parametrize("pieces", [1, 7])
+def test_request_in_pieces(server, pieces):
+    """A request that arrives byte by byte is the same request."""
+    text = json.dumps({**SHORT, "stream": False}).encode()
+    data = (f"POST {TEXT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(text)}\r\n\r\n").encode() + text
+    with Wire(server.port) as wire:
+        for at in range(0, len(data), pieces):
+            wire.send(data[at:at + pieces])
+        status, _, answer = wire.response()
+    assert status == 200
+    assert json.loads(answer)["choices"][0]["text"].startswith(" Paris.")
+
+
+def test_two_requests_on_one_connection(server):
+    with Wire(server.port) as wire:
+        for _ in range(2):
+            wire.request("POST", TEXT, {**SHORT, "stream": False})
+            status, _, answer = wire.response()
+            assert status == 200 and b" Paris." in answer
