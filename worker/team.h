@@ -32,7 +32,7 @@ void team_destroy(struct team *team);
 int team_threads(const struct team *team);
 
 #define TEAM_LANES_MAX 64
-/* Returns the lane's index or -ENOSPC. Before the first team_run. */
+/* Returns the lane's index or -ENOSPC. Any time, one thread at a time. */
 int team_add_lane(struct team *team, enum team_priority priority);
 
 /* Runs the program on the team and sleeps until it is complete. One caller per lane at a time;
