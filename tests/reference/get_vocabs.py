@@ -50,6 +50,10 @@ def main():
     parser.add_argument("--to", type=pathlib.Path, default=cache_folder() / "vocabs")
     folder = parser.parse_args().to
     folder.mkdir(parents=True, exist_ok=True)
+    complete = folder / "complete"  # holds the hash of the package whose files are all here
+    if complete.is_file() and complete.read_text() == SHA256:
+        print(f"already in {folder}")
+        return
     shared = cache_folder() / "peers" / SDIST
     with tempfile.TemporaryDirectory(dir=folder) as work:
         sdist = shared if shared.is_file() else pathlib.Path(work) / SDIST
@@ -61,6 +65,7 @@ def main():
             )  # fmt: skip
         check(sdist)
         count = extract(sdist, folder)
+    complete.write_text(SHA256)
     print(f"{count} files in {folder}")
 
 
