@@ -5,6 +5,11 @@
  * trim_blocks, lstrip_blocks, loopcontrols, tojson without escaping). Text that came from the
  * request is marked, so that special tokens written by a user stay plain text.
  *
+ * Not supported, each with an error that says so: include, import, extends, block, autoescape, the
+ * filters pprint, random, striptags, urlize, wordwrap and xmlattr, lipsum(), complex numbers, and
+ * integers past 64 bits. map, select and their like are evaluated at once instead of lazily. What
+ * Python prints with an address (functions, loop objects) prints without.
+ *
  * Limits: CHAT_TEMPLATE_* below; passing one is an error, never a hang. A parsed template is
  * immutable: any thread may render at once, each with its own output.
  */
@@ -21,7 +26,8 @@
 
 #define CHAT_TEMPLATE_SOURCE_MAX (256u << 10) /* bytes of template */
 #define CHAT_TEMPLATE_STEPS_MAX 5000000u      /* evaluated nodes per rendering */
-#define CHAT_TEMPLATE_DEPTH_MAX 100           /* nested expressions, blocks and macro calls */
+#define CHAT_TEMPLATE_NESTING_MAX 200         /* nested expressions and blocks in the source */
+#define CHAT_TEMPLATE_DEPTH_MAX 1000          /* nested evaluations, macro calls and values */
 #define CHAT_TEMPLATE_MEMORY_MAX (256u << 20) /* bytes of values per rendering */
 
 struct chat_template;
@@ -41,10 +47,12 @@ void chat_rendering_init(struct chat_rendering *rendering, size_t text_limit);
 void chat_rendering_free(struct chat_rendering *rendering);
 
 /* variables: a JSON object; each member is a global of the template (messages, tools,
- * add_generation_prompt, bos_token, eos_token, chat_template_kwargs' members ...). Strings under
- * "messages", "tools" and "documents" count as the user's. now: what strftime_now shows (local
- * time). Returns 0; -EINVAL with "line N: ..." when the template raises or uses something undefined
- * in a way jinja2 refuses; -E2BIG when a limit is passed; -ENOMEM. */
+ * add_generation_prompt, bos_token, eos_token, chat_template_kwargs' members ...). Every string and
+ * key in it counts as the user's, but for members whose name ends in "_token": those are the
+ * model's. now: what strftime_now shows (local time). The text and spans replace what rendering
+ * held. Returns 0; -EINVAL with "line N: ..." when the template raises or uses something in a way
+ * jinja2 refuses; -E2BIG when a limit is passed; -ENOMEM. After an error the content of rendering is
+ * unspecified. */
 int chat_template_render(const struct chat_template *tmpl, const json_t *variables, time_t now,
                          struct chat_rendering *rendering, struct err *err);
 
