@@ -108,8 +108,8 @@ struct message {
         } grant;
         struct {
             int32_t n_pages;         /* pulled so far, counted from the first page */
-            const int32_t *returned; /* pages prefill gets in exchange (n_pages ids), borrowed until
-                                        RELEASE; NULL when the transport copies */
+            const int32_t *returned; /* n_pages ids that prefill gets in exchange, borrowed until
+                                        RELEASE; for the transport's release to read */
             bool final, aborted;
             int error; /* aborted by a failure of decode: negative errno; else 0 */
         } ack;
