@@ -36,8 +36,9 @@
  *
  * PREEMPTED stands in for DONE: the worker had no pages left for the request, holds nothing of it
  * and has forgotten the id. The server submits it again, to any prefill worker, with tokens =
- * prompt + what was emitted and the same id, arrival and seed; when it cancelled it meanwhile it
- * does not. PREEMPTED of a decode worker always comes after DONE_HANDED of the prefill worker.
+ * prompt + what was emitted, the same arrival and seed, and an id of its own (so that nothing late
+ * of the first life can be taken for the second); when it cancelled it meanwhile it does not.
+ * PREEMPTED of a decode worker always comes after DONE_HANDED of the prefill worker.
  */
 #ifndef TANDEM_PROTO_MESSAGE_H
 #define TANDEM_PROTO_MESSAGE_H
