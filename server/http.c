@@ -203,7 +203,7 @@ static int time_to_sleep(struct http *http, uint64_t now)
     return due == UINT64_MAX ? -1 : due > INT_MAX ? INT_MAX : (int)due;
 }
 
-static void turn(struct http *http)
+static void http_turn(struct http *http)
 {
     struct epoll_event events[EVENTS_MAX];
     int sleep_ms = time_to_sleep(http, clock_now_ns());
@@ -252,10 +252,10 @@ static void end_forcibly(struct http *http)
             answer_fail(e->answer, &error);
     http->drain_ns = now + FLUSH_NS;
     while (http->service->n_exchanges > 0 && clock_now_ns() < http->drain_ns)
-        turn(http);
+        http_turn(http);
     http->drain_ns = now + FORCED_NS;
     do {
-        turn(http);
+        http_turn(http);
         dispatch_count(http->service->dispatch, &counts);
     } while (counts.live > 0 && clock_now_ns() < http->drain_ns);
     if (counts.live > 0)
@@ -267,9 +267,9 @@ bool http_run(struct http *http)
     struct dispatch_counts counts;
 
     while (!http->service->draining)
-        turn(http);
+        http_turn(http);
     while (!all_answered(http) && !http->forced && clock_now_ns() < http->drain_ns)
-        turn(http);
+        http_turn(http);
     bool answered = all_answered(http);
 
     dispatch_count(http->service->dispatch, &counts);

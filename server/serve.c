@@ -186,7 +186,7 @@ static int count_slots(const struct config *config)
     return (int)(writers * config->max_num_seqs + config->max_queue);
 }
 
-static int open_workers(struct running *r, struct err *err)
+static int serve_open_workers(struct running *r, struct err *err)
 {
     const struct config *config = r->config;
     const struct kv_layout layout = engine_kv_layout(r->engine);
@@ -214,7 +214,7 @@ static int open_workers(struct running *r, struct err *err)
     return rc;
 }
 
-static int open_http(struct running *r, int *ret_port, struct err *err)
+static int serve_open_http(struct running *r, int *ret_port, struct err *err)
 {
     const struct service_parts parts = {
         .config = r->config,
@@ -244,7 +244,7 @@ static int open_http(struct running *r, int *ret_port, struct err *err)
     return http_open(&r->http, &r->service, r->inbox, r->signals, ret_port, err);
 }
 
-static int start_workers(struct running *r, struct err *err)
+static int serve_start_workers(struct running *r, struct err *err)
 {
     for (int i = 0; i < r->n_workers; i++) {
         int rc = worker_start(r->workers[i], r->workers, r->n_workers, err);
@@ -294,11 +294,11 @@ int serve_run(const struct config *config, const char *notify_socket, struct err
     int rc = serve_open_model(r, err);
 
     if (rc == 0)
-        rc = open_workers(r, err);
+        rc = serve_open_workers(r, err);
     if (rc == 0)
-        rc = open_http(r, &port, err);
+        rc = serve_open_http(r, &port, err);
     if (rc == 0)
-        rc = start_workers(r, err);
+        rc = serve_start_workers(r, err);
     if (rc == 0) {
         log_info("listening on http://%s:%d (at most %d tokens per sequence, %d requests at once)",
                  config->host, port, r->text.max_model_len, count_slots(config));

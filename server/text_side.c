@@ -40,7 +40,7 @@ static int open_template(struct text_side *text, const struct model *model,
     struct gguf_string own;
     struct err why;
     char *source;
-    size_t size;
+    size_t size = 0;
 
     if (config->chat_template) {
         int rc = read_template(config->chat_template, &source, &size, err);

@@ -24,7 +24,7 @@ struct heard {
     int error;
 };
 
-struct bench {
+struct players {
     struct mailbox *boxes[PORTS];
     struct worker_port ports[PORTS];
     struct dispatch *dispatch;
@@ -47,7 +47,7 @@ static void listen_to(void *owner, const struct dispatch_event *event)
     }
 }
 
-static void bench_open(struct bench *bench, int max_live, size_t box)
+static void players_open(struct players *bench, int max_live, size_t box)
 {
     for (int i = 0; i < PORTS; i++) {
         assert_int_equal(mailbox_create(&bench->boxes[i], box, sizeof(struct message)), 0);
@@ -59,7 +59,7 @@ static void bench_open(struct bench *bench, int max_live, size_t box)
 }
 
 /* Every request must be over. */
-static void bench_close(struct bench *bench)
+static void players_close(struct players *bench)
 {
     struct dispatch_counts counts;
 
@@ -71,7 +71,7 @@ static void bench_close(struct bench *bench)
         mailbox_destroy(bench->boxes[i]);
 }
 
-static struct dispatch_entry *submit_prompt(struct bench *bench, struct heard *heard)
+static struct dispatch_entry *submit_prompt(struct players *bench, struct heard *heard)
 {
     struct dispatch_job job = {.tokens = malloc(3 * sizeof(int32_t)),
                                .n_tokens = 3,
@@ -87,7 +87,7 @@ static struct dispatch_entry *submit_prompt(struct bench *bench, struct heard *h
     return entry;
 }
 
-static struct message taken(struct bench *bench, int port, enum message_type type)
+static struct message taken(struct players *bench, int port, enum message_type type)
 {
     struct message message;
 
@@ -96,14 +96,14 @@ static struct message taken(struct bench *bench, int port, enum message_type typ
     return message;
 }
 
-static void nothing_for(struct bench *bench, int port)
+static void nothing_for(struct players *bench, int port)
 {
     struct message message;
 
     assert_false(mailbox_take(bench->boxes[port], &message));
 }
 
-static void token_from(struct bench *bench, int worker, uint64_t id, int index, int32_t token)
+static void token_from(struct players *bench, int worker, uint64_t id, int index, int32_t token)
 {
     struct message message = {.type = MESSAGE_TOKEN, .worker = (uint16_t)worker, .id = id};
 
@@ -113,7 +113,7 @@ static void token_from(struct bench *bench, int worker, uint64_t id, int index, 
     dispatch_receive(bench->dispatch, &message);
 }
 
-static void done_from(struct bench *bench, int worker, uint64_t id, enum done_reason reason)
+static void done_from(struct players *bench, int worker, uint64_t id, enum done_reason reason)
 {
     struct message message = {.type = MESSAGE_DONE, .worker = (uint16_t)worker, .id = id};
 
@@ -122,7 +122,7 @@ static void done_from(struct bench *bench, int worker, uint64_t id, enum done_re
     dispatch_receive(bench->dispatch, &message);
 }
 
-static void preempted_from(struct bench *bench, int worker, uint64_t id)
+static void preempted_from(struct players *bench, int worker, uint64_t id)
 {
     struct message message = {.type = MESSAGE_PREEMPTED, .worker = (uint16_t)worker, .id = id};
 
@@ -134,11 +134,11 @@ static void ends_of_both_workers(void **state)
 {
     (void)state;
     for (int decode_first = 0; decode_first < 2; decode_first++) {
-        struct bench bench;
+        struct players bench;
         struct heard heard;
         struct dispatch_counts counts;
 
-        bench_open(&bench, 4, 8);
+        players_open(&bench, 4, 8);
         submit_prompt(&bench, &heard);
         struct message submit = taken(&bench, 0, MESSAGE_SUBMIT);
         const struct request *request = submit.u.submit.request;
@@ -159,7 +159,7 @@ static void ends_of_both_workers(void **state)
         assert_int_equal(heard.n_ended, 1);
         assert_int_equal(heard.reason, DONE_STOP);
         assert_int_equal(heard.n_tokens, 2);
-        bench_close(&bench);
+        players_close(&bench);
     }
 }
 
@@ -167,11 +167,11 @@ static void ends_of_both_workers(void **state)
  * the request before the workers do. */
 static void cancel_goes_to_both(void **state)
 {
-    struct bench bench;
+    struct players bench;
     struct heard heard;
 
     (void)state;
-    bench_open(&bench, 4, 8);
+    players_open(&bench, 4, 8);
     struct dispatch_entry *entry = submit_prompt(&bench, &heard);
     struct message submit = taken(&bench, 0, MESSAGE_SUBMIT);
     int decode = submit.u.submit.decode_worker;
@@ -185,18 +185,18 @@ static void cancel_goes_to_both(void **state)
     done_from(&bench, decode, submit.id, DONE_CANCELLED);
     assert_int_equal(heard.n_tokens, 1);
     assert_int_equal(heard.n_ended, 0);
-    bench_close(&bench);
+    players_close(&bench);
 }
 
 /* Faults: a replay under the old id, without what was emitted, or of a request that was cancelled;
  * tokens counted from 0 again. */
 static void preempted_is_submitted_again(void **state)
 {
-    struct bench bench;
+    struct players bench;
     struct heard heard;
 
     (void)state;
-    bench_open(&bench, 4, 8);
+    players_open(&bench, 4, 8);
     struct dispatch_entry *entry = submit_prompt(&bench, &heard);
     struct message first = taken(&bench, 0, MESSAGE_SUBMIT);
     uint64_t arrival = first.u.submit.request->arrival;
@@ -225,17 +225,17 @@ static void preempted_is_submitted_again(void **state)
     preempted_from(&bench, second.u.submit.decode_worker, second.id);
     taken(&bench, 0, MESSAGE_CANCEL);
     nothing_for(&bench, 0);
-    bench_close(&bench);
+    players_close(&bench);
 }
 
 /* Fault: a gap in the tokens passed on as text. */
 static void gap_in_tokens_ends_the_request(void **state)
 {
-    struct bench bench;
+    struct players bench;
     struct heard heard;
 
     (void)state;
-    bench_open(&bench, 4, 8);
+    players_open(&bench, 4, 8);
     submit_prompt(&bench, &heard);
     struct message submit = taken(&bench, 0, MESSAGE_SUBMIT);
 
@@ -246,20 +246,20 @@ static void gap_in_tokens_ends_the_request(void **state)
     assert_int_equal(heard.reason, DONE_FAILED);
     assert_int_equal(heard.error, -EPROTO);
     done_from(&bench, 0, submit.id, DONE_CANCELLED);
-    bench_close(&bench);
+    players_close(&bench);
 }
 
 /* Faults: more live requests than the table has room for; load put on one decode worker. */
 static void table_is_bounded_and_load_is_shared(void **state)
 {
-    struct bench bench;
+    struct players bench;
     struct heard heard[3];
     struct message submits[2];
     struct dispatch_job job = {.tokens = &(int32_t){1}, .n_tokens = 1, .max_tokens = 1};
     struct dispatch_entry *entry;
 
     (void)state;
-    bench_open(&bench, 2, 8);
+    players_open(&bench, 2, 8);
     for (int i = 0; i < 2; i++) {
         submit_prompt(&bench, &heard[i]);
         submits[i] = taken(&bench, 0, MESSAGE_SUBMIT);
@@ -271,20 +271,20 @@ static void table_is_bounded_and_load_is_shared(void **state)
         done_from(&bench, 0, submits[i].id, DONE_FAILED);
     assert_int_equal(heard[0].error, -ETIMEDOUT);
     assert_int_equal(dispatch_room(bench.dispatch), 2);
-    bench_close(&bench);
+    players_close(&bench);
 }
 
 /* Faults: a SUBMIT lost in a full mailbox, one sent although the request was cancelled meanwhile, a
  * CANCEL that overtakes its SUBMIT. */
 static void full_mailbox_is_tried_again(void **state)
 {
-    struct bench bench;
+    struct players bench;
     struct heard heard[4];
     struct dispatch_entry *entries[4];
     struct message submits[3];
 
     (void)state;
-    bench_open(&bench, 8, 2);
+    players_open(&bench, 8, 2);
     for (int i = 0; i < 4; i++)
         entries[i] = submit_prompt(&bench, &heard[i]);
     assert_true(dispatch_flush(bench.dispatch));
@@ -303,18 +303,18 @@ static void full_mailbox_is_tried_again(void **state)
     assert_true(taken(&bench, 0, MESSAGE_CANCEL).id == submits[2].id);
     for (int i = 0; i < 3; i++)
         done_from(&bench, 0, submits[i].id, DONE_CANCELLED);
-    bench_close(&bench);
+    players_close(&bench);
 }
 
 /* Fault: ids that were never given out, or of nobody, move something. */
 static void foreign_messages_are_counted(void **state)
 {
-    struct bench bench;
+    struct players bench;
     struct heard heard;
     struct dispatch_counts counts;
 
     (void)state;
-    bench_open(&bench, 2, 8);
+    players_open(&bench, 2, 8);
     submit_prompt(&bench, &heard);
     struct message submit = taken(&bench, 0, MESSAGE_SUBMIT);
     int other = 3 - submit.u.submit.decode_worker;
@@ -328,7 +328,7 @@ static void foreign_messages_are_counted(void **state)
     assert_int_equal(counts.late, 5);
     assert_int_equal(heard.n_ended + heard.n_tokens, 0);
     done_from(&bench, 0, submit.id, DONE_LENGTH);
-    bench_close(&bench);
+    players_close(&bench);
 }
 
 int main(void)
