@@ -181,6 +181,19 @@ static void publish_load(struct worker *worker)
     atomic_store(&counters->progress_ns, worker->now_ns);
 }
 
+/* Without requests every page is free, here and in the batcher's count. Each time the worker goes
+ * to sleep with nothing to do, so that a leak stops the process where it was made. */
+static void check_balance(const struct worker *worker)
+{
+    struct batcher_load load;
+
+    batcher_load(worker->batcher, &load);
+    page_pool_check(worker->pool);
+    assert(load.pages_used == 0 && load.waiting + load.running == 0);
+    assert(page_pool_free_count(worker->pool) == worker->counters.pages_total);
+    assert(page_pool_total(worker->pool) == worker->counters.pages_total);
+}
+
 /* False when the worker is drained. */
 static bool turn(struct worker *worker)
 {
@@ -199,8 +212,11 @@ static bool turn(struct worker *worker)
         iteration_run(worker);
     if (actions > 0 || worker->n_events > 0)
         return true;
-    if (worker->draining && slots_used(&worker->table) == 0)
-        return false;
+    if (slots_used(&worker->table) == 0) {
+        check_balance(worker);
+        if (worker->draining)
+            return false;
+    }
     const uint64_t now_ns = clock_now_ns();
 
     if (deadline_ns == UINT64_MAX)
@@ -369,10 +385,7 @@ void worker_stop(struct worker *worker)
     struct message drain = {.type = MESSAGE_DRAIN};
 
     post_patiently(worker, worker->inbox, &drain);
-    pthread_join(worker->thread, NULL);
-    page_pool_check(worker->pool);
-    assert(page_pool_free_count(worker->pool) == page_pool_total(worker->pool));
-    assert(page_pool_total(worker->pool) == worker->counters.pages_total);
+    pthread_join(worker->thread, NULL); /* it ends in balance */
 }
 
 void worker_destroy(struct worker *worker)

@@ -269,7 +269,7 @@ static void check_actions(struct world *w, const struct batcher_action *actions,
         switch (a->type) {
         case BATCHER_FREE:
             assert_true(r->ended);
-            *r = (struct live){GONE};
+            *r = (struct live){.state = GONE};
             break;
         case BATCHER_PREEMPT:
             for (int j = 0; j < LETTERS; j++) /* nobody with pages is younger */

@@ -1,7 +1,6 @@
 #include "tests/unit/worker_cluster.h"
 
 #include "base/philox.h"
-#include "tests/unit/worker_engine_double.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -42,7 +41,8 @@ static void make_sampling(struct cluster_request *r, uint64_t seed, uint64_t i)
     }
 }
 
-static void make_request(struct cluster_request *r, uint64_t seed, uint64_t i)
+static void make_request(struct cluster_request *r, const struct cluster_config *config,
+                         uint64_t seed, uint64_t i)
 {
     /* Short and long prompts, some that end at a page's border, answers of one token too. */
     int n_prompt = 1 + draw_below(seed, i, 10, 140);
@@ -51,7 +51,7 @@ static void make_request(struct cluster_request *r, uint64_t seed, uint64_t i)
     if (draw_below(seed, i, 13, 4) == 0)
         n_prompt = (n_prompt + PAGE_TOKENS - 1) / PAGE_TOKENS * PAGE_TOKENS;
     for (int t = 0; t < n_prompt; t++)
-        r->tokens[t] = draw_below(seed, i, (uint32_t)(100 + t), DOUBLE_VOCAB);
+        r->tokens[t] = draw_below(seed, i, (uint32_t)(100 + t), config->n_vocab);
     r->request = (struct request){.id = 1000 + i,
                                   .arrival = i,
                                   .tokens = r->tokens,
@@ -66,7 +66,7 @@ static void make_request(struct cluster_request *r, uint64_t seed, uint64_t i)
         r->request.n_stop_ids = 2;
         r->request.min_tokens = draw_below(seed, i, 15, 6);
     }
-    r->n_expected = engine_double_text(&r->request, r->expected);
+    r->n_expected = config->text ? config->text(&r->request, r->expected) : -1;
 }
 
 static enum batcher_role role_of(char letter)
@@ -78,7 +78,7 @@ static enum batcher_role role_of(char letter)
 static void open_workers(struct cluster *c)
 {
     const struct cluster_config *config = &c->config;
-    const struct kv_layout layout = engine_kv_layout(engine_double());
+    const struct kv_layout layout = engine_kv_layout(config->engine);
     const bool shared = !config->transport->overlaps;
 
     for (int w = 0; w < c->n_workers; w++) {
@@ -88,7 +88,7 @@ static void open_workers(struct cluster *c)
                                              .max_running = config->max_running,
                                              .token_budget = config->token_budget,
                                              .max_tokens = CLUSTER_LENGTH_MAX,
-                                             .n_vocab = DOUBLE_VOCAB,
+                                             .n_vocab = config->n_vocab,
                                              .lease_ms = config->lease_ms};
         struct page_pool *pool;
         struct err err;
@@ -100,8 +100,8 @@ static void open_workers(struct cluster *c)
         assert_int_equal(page_pool_create(&pool, &c->arenas[shared ? 0 : w],
                                           shared ? w * config->pages : 0, config->pages),
                          0);
-        if (worker_create(&c->workers[w], &worker, engine_double(), c->team, pool,
-                          config->transport, c->outbox, &err) < 0)
+        if (worker_create(&c->workers[w], &worker, config->engine, c->team, pool, config->transport,
+                          c->outbox, &err) < 0)
             fail_msg("%s", err.text);
     }
     for (int w = 0; w < c->n_workers; w++)
@@ -117,11 +117,20 @@ void cluster_open(struct cluster *c, const struct cluster_config *config, int n,
     c->requests = calloc((size_t)n, sizeof *c->requests);
     assert_non_null(c->requests);
     for (int i = 0; i < n; i++)
-        make_request(&c->requests[i], seed, (uint64_t)i);
+        make_request(&c->requests[i], config, seed, (uint64_t)i);
     if (team_create(&c->team, 2, &err) < 0)
         fail_msg("%s", err.text);
     assert_int_equal(mailbox_create(&c->outbox, (size_t)config->outbox, sizeof(struct message)), 0);
     open_workers(c);
+}
+
+void cluster_expect(struct cluster *c, const int32_t (*texts)[CLUSTER_LENGTH_MAX],
+                    const int *lengths)
+{
+    for (int i = 0; i < c->n_requests; i++) {
+        memcpy(c->requests[i].expected, texts[i], sizeof texts[i]);
+        c->requests[i].n_expected = lengths[i];
+    }
 }
 
 void cluster_close(struct cluster *c)
@@ -198,8 +207,11 @@ static void end_request(struct cluster *c, struct cluster_request *r)
     r->over = true;
     r->live = false;
     c->n_live--;
-    if (r->reason == DONE_STOP || r->reason == DONE_LENGTH)
+    if (r->reason == DONE_STOP || r->reason == DONE_LENGTH) {
+        if (r->n_expected < 0)
+            r->n_expected = r->emitted;
         assert_int_equal(r->emitted, r->n_expected);
+    }
     if (r->reason == DONE_CANCELLED)
         assert_true(r->cancelled);
 }
@@ -247,7 +259,10 @@ static void check_token(struct cluster_request *r, const struct message *message
     const int index = message->u.token.index;
 
     assert_int_equal(index, r->emitted);
-    assert_true(index < r->n_expected);
+    if (r->n_expected < 0)
+        r->expected[index] = message->u.token.token;
+    else
+        assert_true(index < r->n_expected);
     if (message->u.token.token != r->expected[index])
         fail_msg("request %d: token %d is %d instead of %d", (int)r->request.id, index,
                  message->u.token.token, r->expected[index]);

@@ -1,7 +1,7 @@
 /*
- * Workers over the engine double, and the server's part of the protocol: submits, collects tokens,
- * cancels, submits preempted requests again, and checks every message against the rules of
- * proto/message.h and every text against engine_double_text.
+ * Workers over an engine, and the server's part of the protocol: submits, collects tokens, cancels,
+ * submits preempted requests again, and checks every message against the rules of proto/message.h
+ * and every token against the text expected.
  */
 #ifndef TANDEM_TESTS_UNIT_WORKER_CLUSTER_H
 #define TANDEM_TESTS_UNIT_WORKER_CLUSTER_H
@@ -16,6 +16,11 @@
 #define CLUSTER_LENGTH_MAX 256
 
 struct cluster_config {
+    const struct engine *engine;
+    int n_vocab;
+    /* The text of a request, computed some other way, into room for max_tokens; NULL: whatever
+     * comes is taken as the text to expect from then on. */
+    int (*text)(const struct request *request, int32_t *ret);
     const char *roles; /* a letter per worker: p(refill), d(ecode), b(oth) */
     const struct kv_transport *transport;
     int token_budget, max_running, slots;
@@ -29,7 +34,8 @@ struct cluster_request {
     int32_t tokens[CLUSTER_LENGTH_MAX], expected[CLUSTER_LENGTH_MAX];
     struct logit_bias bias[2];
     int32_t stop_ids[2];
-    int n_expected, emitted, started, preempted;
+    int n_expected; /* -1: not known yet */
+    int emitted, started, preempted;
     uint16_t prefill_worker, decode_worker;
     bool live, prefill_done, handed, decode_done, cancelled, over;
     enum done_reason reason;
@@ -48,9 +54,12 @@ struct cluster {
     uint64_t messages; /* taken so far */
 };
 
-/* Makes n requests of all kinds from the seed; each text is the same in every cluster. */
+/* Makes n requests of all kinds from the seed: the same in every cluster. */
 void cluster_open(struct cluster *cluster, const struct cluster_config *config, int n,
                   uint64_t seed);
+/* Expects the texts that another cluster's same requests had. */
+void cluster_expect(struct cluster *cluster, const int32_t (*texts)[CLUSTER_LENGTH_MAX],
+                    const int *lengths);
 /* Stops the workers, which check that every page is back. Every request must be over. */
 void cluster_close(struct cluster *cluster);
 

@@ -42,12 +42,8 @@ static void fill_logits(uint64_t everything, float *logits)
         logits[i] = (float)(8 * philox_uniform(everything, i, 0) - 4);
 }
 
-const struct engine *engine_double(void)
-{
-    static const struct engine engine = {.layout = {.n_layers = 1, .n_kv_heads = 1, .head_dim = 4}};
-
-    return &engine;
-}
+static const struct engine the_engine = {.layout = {.n_layers = 1, .n_kv_heads = 1, .head_dim = 4}};
+const struct engine *const engine_double = &the_engine;
 
 struct kv_layout engine_kv_layout(const struct engine *engine)
 {
@@ -137,7 +133,7 @@ float *engine_step(struct engine_context *context, const struct batch_run *runs,
         for (int p = 0; p < runs[i].start + runs[i].count; p++)
             everything = mix(everything, read_value(context, &runs[i], p));
         fill_logits(everything,
-                    context->logits + (size_t)n_logits++ * engine_logits_stride(engine_double()));
+                    context->logits + (size_t)n_logits++ * engine_logits_stride(engine_double));
     }
     assert(rows <= context->max_rows && n_logits <= context->max_logits);
     while (clock_now_ns() < until)

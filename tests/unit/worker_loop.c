@@ -15,14 +15,24 @@
 
 #include <cmocka.h>
 
-static const struct cluster_config ample = {.roles = "b",
-                                            .transport = &kv_transport_exchange,
-                                            .token_budget = 64,
-                                            .max_running = 32,
-                                            .slots = 64,
-                                            .pages = 500,
-                                            .lease_ms = 30000,
-                                            .outbox = 4096};
+static struct cluster_config ample;
+
+static int open_ample(void **state)
+{
+    (void)state;
+    ample = (struct cluster_config){.engine = engine_double,
+                                    .n_vocab = DOUBLE_VOCAB,
+                                    .text = engine_double_text,
+                                    .roles = "b",
+                                    .transport = &kv_transport_exchange,
+                                    .token_budget = 64,
+                                    .max_running = 32,
+                                    .slots = 64,
+                                    .pages = 500,
+                                    .lease_ms = 30000,
+                                    .outbox = 4096};
+    return 0;
+}
 
 /* Fault: batching, chunks, roles or the way pages move change what is written. */
 static void same_text_everywhere(void **state)
@@ -252,6 +262,56 @@ static void transfers_fail(void **state)
     cluster_close(&c);
 }
 
+/* The linker sends the allocations of this program here (--wrap); one in five fails while asked. */
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+
+static _Atomic bool memory_is_short;
+
+void *__wrap_malloc(size_t size)
+{
+    return atomic_load(&memory_is_short) && drawn(20) ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return atomic_load(&memory_is_short) && drawn(20) ? NULL : __real_calloc(count, size);
+}
+
+/* Fault: memory that runs out for one request harms another, or the worker. */
+static void memory_runs_out(void **state)
+{
+    static const char *const roles[] = {"b", "pd"};
+
+    (void)state;
+    for (size_t p = 0; p < sizeof roles / sizeof *roles; p++) {
+        struct cluster_config config = ample;
+        struct cluster c;
+        int failed = 0, complete = 0;
+
+        config.roles = roles[p];
+        config.transport = &kv_transport_copy;
+        config.token_budget = 16;
+        config.pages = 60;
+        cluster_open(&c, &config, 200, 12);
+        atomic_store(&memory_is_short, true);
+        storm(&c, 200, 12);
+        atomic_store(&memory_is_short, false);
+        for (int i = 0; i < 200; i++) {
+            const struct cluster_request *r = &c.requests[i];
+
+            assert_true(r->over);
+            assert_true(r->reason != DONE_FAILED || r->error == -ENOMEM);
+            failed += r->reason == DONE_FAILED;
+            complete += r->reason == DONE_STOP || r->reason == DONE_LENGTH;
+        }
+        assert_true(failed > 20 && complete > 5);
+        cluster_close(&c);
+    }
+}
+
 /* Fault: cancel in the middle of a pull that stands still waits for it. */
 static void cancel_in_transfer(void **state)
 {
@@ -391,12 +451,12 @@ static void idle_and_late(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_text_alone), cmocka_unit_test(same_text_everywhere),
-        cmocka_unit_test(scarce_pages),    cmocka_unit_test(cancel_at_any_moment),
-        cmocka_unit_test(transfers_fail),  cmocka_unit_test(cancel_in_transfer),
-        cmocka_unit_test(lease_runs_out),  cmocka_unit_test(lease_is_renewed),
-        cmocka_unit_test(idle_and_late),
+        cmocka_unit_test(same_text_alone),    cmocka_unit_test(same_text_everywhere),
+        cmocka_unit_test(scarce_pages),       cmocka_unit_test(cancel_at_any_moment),
+        cmocka_unit_test(transfers_fail),     cmocka_unit_test(memory_runs_out),
+        cmocka_unit_test(cancel_in_transfer), cmocka_unit_test(lease_runs_out),
+        cmocka_unit_test(lease_is_renewed),   cmocka_unit_test(idle_and_late),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, open_ample, NULL);
 }
