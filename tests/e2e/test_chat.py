@@ -4,7 +4,7 @@ import pytest
 
 from serving import NAME
 
-QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+QUESTION = [{"role": "user", "content": "What is 2+2?"}]
 
 
 def test_chat(openai):
@@ -17,7 +17,7 @@ def test_chat(openai):
     [choice] = answer.choices
     assert choice.index == 0
     assert choice.message.role == "assistant"
-    assert "Paris" in choice.message.content
+    assert "4" in choice.message.content
     assert choice.finish_reason == "stop"
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
 
@@ -95,13 +95,21 @@ def test_prompt_of_token_ids(openai, server):
 
 
 def test_conversation(openai):
-    answer = openai.chat.completions.create(
-        model=NAME, temperature=0, max_tokens=40,
-        messages=[{"role": "system", "content": "You answer with one word."},
-                  {"role": "user", "content": [{"type": "text", "text": "My name is Ada."}]},
-                  {"role": "assistant", "content": "Hello Ada!"},
-                  {"role": "user", "content": "What is my name?"}])
-    assert "Ada" in answer.choices[0].message.content
+    """Content parts are the same as text, developer is system, earlier turns change the answer."""
+    def answer(role, first, last):
+        return openai.chat.completions.create(
+            model=NAME, temperature=0, max_tokens=12, extra_body={"ignore_eos": True},
+            messages=[{"role": role, "content": "You answer with one word."},
+                      {"role": "user", "content": first},
+                      {"role": "assistant", "content": "Hello Ada!"},
+                      {"role": "user", "content": last}])
+
+    whole = answer("system", "My name is Ada.", "What is my name?")
+    parts = answer("developer", [{"type": "text", "text": "My name is Ada."}],
+                   [{"type": "text", "text": "What is my name?"}])
+    other = answer("system", "My name is Bob, if you ask me.", "What is my name?")
+    assert whole.choices[0].message.content == parts.choices[0].message.content
+    assert whole.usage.prompt_tokens == parts.usage.prompt_tokens < other.usage.prompt_tokens
 
 
 def test_special_tokens_of_a_user_are_plain_text(server):

@@ -1,5 +1,6 @@
 """Each generation parameter does what its documentation says."""
 
+import json
 import math
 
 import pytest
@@ -67,9 +68,8 @@ def test_stop_string_streamed(server, greedy):
     stop = greedy[9:16]
     with server.http() as http, http.stream(
             "POST", "/v1/completions",
-            json={"prompt": PROMPT, **GREEDY, "stop": [stop, "\0never"], "stream": True}) as answer:
+            json={"prompt": PROMPT, **GREEDY, "stop": [stop, "\1never"], "stream": True}) as answer:
         lines = [line for line in answer.iter_lines() if line.startswith("data: {")]
-    import json
     parts = [json.loads(line[6:]) for line in lines]
     assert "".join(p["choices"][0]["text"] for p in parts) == greedy[:greedy.index(stop)]
     assert parts[-1]["choices"][0]["finish_reason"] == "stop"
@@ -82,7 +82,7 @@ def test_stop_string_included(server, greedy):
 
 
 def test_stop_that_never_comes_holds_nothing_back(server, greedy):
-    stop = greedy[-3:] + "\0"
+    stop = greedy[-3:] + "\1"
     assert text_of(server.complete(PROMPT, **GREEDY, stop=stop)) == greedy
 
 
