@@ -222,7 +222,7 @@ int tokenizer_encode_spans(const struct tokenizer *tokenizer, const char *text,
     }
     if (ends && tokenizer->add_bos && tokenizer->bos >= 0)
         error = token_list_push(list, tokenizer->bos);
-    if (!error)
+    if (!error && size)
         error = encode_all(&encoding, text, size, &trust);
     if (!error && ends && tokenizer->add_eos && tokenizer->eos >= 0)
         error = token_list_push(list, tokenizer->eos);

@@ -48,7 +48,8 @@ int tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t
 
 /* Text marked piece by piece: template text carries special tokens, user text never does. Adjacent
  * spans are encoded as one text otherwise, so that merges across a border come out as in the whole
- * text; only control tokens are looked for in trusted spans alone. */
+ * text; only control tokens are looked for in trusted spans alone, whatever TOKENIZE_SPECIAL says.
+ * text may be NULL when the spans are empty. Otherwise as tokenizer_encode. */
 struct text_span {
     size_t size;
     bool trusted; /* written by the template, not by the user */

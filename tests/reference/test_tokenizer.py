@@ -62,8 +62,9 @@ def decode(model, lists, *flags):
 
 
 def metadata(path):
+    prefix = "tokenizer.ggml."
     fields = gguf.GGUFReader(path).fields
-    return {name[15:]: field for name, field in fields.items() if name.startswith("tokenizer.ggml.")}
+    return {name[len(prefix) :]: fields[name] for name in fields if name.startswith(prefix)}
 
 
 def assert_same_ids(texts, ours, theirs):
@@ -192,7 +193,8 @@ def test_embedded_control_tokens(embedded):
     special = tokenizers.Tokenizer.from_str(embedded.to_str())
     special.add_special_tokens(embedded.control)
     rng = random.Random(3)
-    pieces = embedded.control + ["<|", "|>", "<", "<|im_", "start|>", " ", "\n", "user", "x", "<repo"]
+    pieces = ["<|", "|>", "<", "<|im_", "start|>", " ", "\n", "user", "x", "<repo"]
+    pieces += embedded.control
     texts = ["".join(rng.choices(pieces, k=rng.randrange(1, 12))) for _ in range(1000)]
     theirs = [item.ids for item in special.encode_batch(texts)]
     assert_same_ids(texts, encode(MODEL, texts, "--special"), theirs)
@@ -250,8 +252,8 @@ FAMILIES = {
     ],
     "gpt-4o": [rf"{LEAD}{UPPER}*{LOWER}+{SUFFIX}?|{LEAD}{UPPER}+{LOWER}*{SUFFIX}?|\p{{N}}{{1,3}}"
                r"| ?[^\s\p{L}\p{N}]+[\r\n/]*" + TAIL],
-    "tekken": [rf"{LEAD}{UPPER}*{LOWER}+|{LEAD}{UPPER}+{LOWER}*|\p{{N}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*"
-               + TAIL],
+    "tekken": [rf"{LEAD}{UPPER}*{LOWER}+|{LEAD}{UPPER}+{LOWER}*|\p{{N}}"
+               r"| ?[^\s\p{L}\p{N}]+[\r\n/]*" + TAIL],
 }  # fmt: skip
 WHOLE_WORDS = {"llama-bpe", "glm4", "tekken"}
 

@@ -48,8 +48,9 @@ SPACES = [
     "a b", "a  b", "a   b", "a    b", " a", "  a", "a ", "a  ", "a\tb", "a\t\tb", "a\n\nb",
     "a \n b", "a \n\n  b", "\n\n\n    indented", "1  2   3", "1\n2", "x  1", "  !", " !!  ??",
     "a\u00a0b\u2003c\u3000d\u2028e\u2029f\u0085g\u1680h\u180ei\u200bj\ufeffk\u202fl\u205fm",
-    "\u3000\u3000全角", " \u00a0 \u00a0x", "\x00", "a\x00b\x01\x02\x1f\x7f\x80\x9f", "\x0b\x0c\x1c\x1d",
-    "\u0301", " \u0301", "\n\u0301a", "'", "''s", "'s", " 's", "a's", "1's", "'S 'LL 'Re", "\u017f 'ſ",
+    "\u3000\u3000全角", " \u00a0 \u00a0x", "\x00", "a\x00b\x01\x02\x1f\x7f\x80\x9f",
+    "\x0b\x0c\x1c\x1d", "\u0301", " \u0301", "\n\u0301a", "'", "''s", "'s", " 's", "a's", "1's",
+    "'S 'LL 'Re", "\u017f 'ſ",
 ]  # fmt: skip
 
 

@@ -382,7 +382,8 @@ static void test_missing_bytes(void **state)
     }
 }
 
-/* Catches BOS or EOS put in unasked, left out, or a failed call that leaves tokens behind. */
+/* Catches BOS or EOS put in unasked, left out, a failed call that leaves tokens behind, and no text
+ * at all taken for an error. */
 static void test_bos_eos(void **state)
 {
     static const int32_t both[] = {7, SMALL_BPE_BOS, 'a', SMALL_BPE_EOS, -1};
@@ -405,6 +406,9 @@ static void test_bos_eos(void **state)
     assert_ids(&list, both, "a");
     assert_int_equal(tokenizer_encode_spans(opened.tokenizer, "", &span, 1, 0, &list), -E2BIG);
     assert_ids(&list, both, "a");
+    list.count = 0;
+    assert_int_equal(tokenizer_encode_spans(opened.tokenizer, NULL, NULL, 0, 0, &list), 0);
+    assert_int_equal(list.count, 0);
     token_list_free(&list);
     close_opened(&opened);
 }
