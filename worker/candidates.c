@@ -1,8 +1,8 @@
 /*
- * Two heaps: finding the k first keeps the k best so far with the worst of them on top, so that a
- * row is one pass of comparisons with a threshold and a few replacements (about k ln(n / k) on a
- * row in random order); taking them in rank order is a heap with the best on top, of which only as
- * much is ordered as is taken.
+ * The k first are found with a heap of the k best so far, the last of them on top: one pass of
+ * comparisons with a threshold and a few replacements (about k ln(n / k) on a row in random order).
+ * The end of a share of the weight is found by quickselect: parts of the list that lie wholly
+ * before or behind it are never ordered, so the cost is linear however flat the distribution.
  */
 #include "worker/candidates.h"
 
@@ -14,14 +14,13 @@
 
 #define SCAN 16 /* tokens compared at once */
 
-static bool ranks_before(struct candidate a, struct candidate b)
+bool candidate_ranks_before(struct candidate a, struct candidate b)
 {
     return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
 }
 
-/* Moves the candidate at `at` down until no child belongs above it: the best on top, or the worst
- * when `worst_on_top`. */
-static void sift_down(struct candidate *heap, int count, int at, bool worst_on_top)
+/* Moves the candidate at `at` down until none of its children ranks behind it. */
+static void sift_down(struct candidate *heap, int count, int at)
 {
     const struct candidate moving = heap[at];
 
@@ -30,20 +29,14 @@ static void sift_down(struct candidate *heap, int count, int at, bool worst_on_t
 
         if (child >= count)
             break;
-        if (child + 1 < count && ranks_before(heap[child + 1], heap[child]) != worst_on_top)
+        if (child + 1 < count && candidate_ranks_before(heap[child], heap[child + 1]))
             child++;
-        if (ranks_before(moving, heap[child]) != worst_on_top)
+        if (candidate_ranks_before(heap[child], moving))
             break;
         heap[at] = heap[child];
         at = child;
     }
     heap[at] = moving;
-}
-
-static void heapify(struct candidate *heap, int count, bool worst_on_top)
-{
-    for (int at = count / 2 - 1; at >= 0; at--)
-        sift_down(heap, count, at, worst_on_top);
 }
 
 int candidates_first(const float *logits, int n, int k, struct candidate *ret)
@@ -56,7 +49,8 @@ int candidates_first(const float *logits, int n, int k, struct candidate *ret)
             ret[count++] = (struct candidate){.logit = logits[i], .token = i};
     if (count < k)
         return count;
-    heapify(ret, count, true);
+    for (int at = count / 2 - 1; at >= 0; at--)
+        sift_down(ret, count, at);
     while (i < n) {
         if (i + SCAN <= n && !softmax_any_reaches(logits + i, ret[0].logit)) {
             i += SCAN;
@@ -66,7 +60,7 @@ int candidates_first(const float *logits, int n, int k, struct candidate *ret)
         for (const int end = i + SCAN < n ? i + SCAN : n; i < end; i++)
             if (logits[i] > ret[0].logit) {
                 ret[0] = (struct candidate){.logit = logits[i], .token = i};
-                sift_down(ret, count, 0, true);
+                sift_down(ret, count, 0);
             }
     }
     return count;
@@ -88,18 +82,66 @@ int candidates_reaching(const float *logits, int n, float threshold, struct cand
     return count;
 }
 
-void candidates_heap(struct candidate *candidates, int count)
+void candidates_sort(struct candidate *candidates, int count)
 {
-    heapify(candidates, count, false);
+    for (int i = 1; i < count; i++) {
+        const struct candidate moving = candidates[i];
+        int at = i;
+
+        for (; at > 0 && candidate_ranks_before(moving, candidates[at - 1]); at--)
+            candidates[at] = candidates[at - 1];
+        candidates[at] = moving;
+    }
 }
 
-struct candidate candidates_pop(struct candidate *candidates, int count)
+static void swap_candidates(struct candidate *a, struct candidate *b)
 {
-    const struct candidate best = candidates[0];
+    const struct candidate kept = *a;
 
+    *a = *b;
+    *b = kept;
+}
+
+/* Moves those that rank before the pivot to the front. The pivot, the middle one of three, follows
+ * them; returns its place. ret_weight: of those before it. */
+static int partition(struct candidate *candidates, int count, double *ret_weight)
+{
+    struct candidate *const last = &candidates[count - 1], *const middle = &candidates[count / 2];
+    double weight = 0;
+    int place = 0;
+
+    if (candidate_ranks_before(*middle, candidates[0]))
+        swap_candidates(middle, &candidates[0]);
+    if (candidate_ranks_before(*last, candidates[0]))
+        swap_candidates(last, &candidates[0]);
+    if (candidate_ranks_before(*middle, *last))
+        swap_candidates(middle, last); /* now first, last, middle in rank: the pivot is last */
+    for (int i = 0; i < count - 1; i++)
+        if (candidate_ranks_before(candidates[i], *last)) {
+            weight += (double)candidates[i].weight;
+            swap_candidates(&candidates[i], &candidates[place++]);
+        }
+    swap_candidates(last, &candidates[place]);
+    *ret_weight = weight;
+    return place;
+}
+
+struct candidate candidates_share(struct candidate *candidates, int count, double share)
+{
     assert(count > 0);
-    candidates[0] = candidates[count - 1];
-    candidates[count - 1] = best;
-    sift_down(candidates, count - 1, 0, false);
-    return best;
+    while (count > 1) {
+        double weight;
+        const int place = partition(candidates, count, &weight);
+
+        if (weight >= share && place > 0) { /* it is among those before the pivot */
+            count = place;
+            continue;
+        }
+        share -= weight + (double)candidates[place].weight;
+        if (share <= 0 || place == count - 1)
+            return candidates[place];
+        candidates += place + 1;
+        count -= place + 1;
+    }
+    return candidates[0];
 }

@@ -40,9 +40,9 @@ struct sampler {
 };
 
 struct sampler_scratch {
-    struct candidate *candidates; /* [n_vocab] */
-    float *weights, *raw;         /* [n_vocab] */
-    double *sums;                 /* one per block */
+    struct candidate *candidates, *ranked; /* [n_vocab] */
+    float *weights, *raw;                  /* [n_vocab] */
+    double *sums;                          /* one per block */
 };
 
 int sampler_scratch_create(struct sampler_scratch **ret_scratch, int n_vocab)
@@ -53,10 +53,12 @@ int sampler_scratch_create(struct sampler_scratch **ret_scratch, int n_vocab)
     if (!scratch)
         return -ENOMEM;
     scratch->candidates = calloc(n, sizeof *scratch->candidates);
+    scratch->ranked = calloc(n, sizeof *scratch->ranked);
     scratch->weights = calloc(n, sizeof *scratch->weights);
     scratch->raw = calloc(n, sizeof *scratch->raw);
     scratch->sums = calloc(n / SOFTMAX_BLOCK + 1, sizeof *scratch->sums);
-    if (!scratch->candidates || !scratch->weights || !scratch->raw || !scratch->sums) {
+    if (!scratch->candidates || !scratch->ranked || !scratch->weights || !scratch->raw ||
+        !scratch->sums) {
         sampler_scratch_destroy(scratch);
         return -ENOMEM;
     }
@@ -69,6 +71,7 @@ void sampler_scratch_destroy(struct sampler_scratch *scratch)
     if (!scratch)
         return;
     free(scratch->candidates);
+    free(scratch->ranked);
     free(scratch->weights);
     free(scratch->raw);
     free(scratch->sums);
@@ -221,66 +224,88 @@ static int32_t draw_from_all(struct sampler_scratch *scratch, const float *logit
     return last >= 0 ? last : choose_greedy(logits, n);
 }
 
-/* Fills scratch->candidates with a superset of those that pass the filters. ret_total: what top_p
- * is a share of. */
+/* The k first, in order of id. Returns how many. */
+static int gather_top_k(struct sampler_scratch *scratch, const float *logits, int n, int k)
+{
+    struct candidate *candidates = scratch->candidates;
+    const int count = candidates_first(logits, n, k, candidates);
+
+    if (count < k)
+        return count;
+    const struct candidate last = candidates[0];
+    const int reaching = candidates_reaching(logits, n, last.logit, candidates);
+    int kept = 0;
+
+    for (int i = 0; i < reaching; i++) /* of equals with the last one, those of lower id */
+        if (!candidate_ranks_before(last, candidates[i]))
+            candidates[kept++] = candidates[i];
+    assert(kept == k);
+    return kept;
+}
+
+/* Fills scratch->candidates, in order of id and weighed, with a superset of those that pass top_k,
+ * top_p and min_p. ret_total: the weight that top_p is a share of. */
 static int gather(const struct sampling_params *params, struct sampler_scratch *scratch,
                   const float *logits, int n, float max, double *ret_total)
 {
     const float scale = 1.0f / params->temperature;
     double total = 0, lightest = (double)params->min_p;
+    int count;
 
     if (params->top_k > 0 && params->top_k < n) {
-        const int count = candidates_first(logits, n, params->top_k, scratch->candidates);
+        count = gather_top_k(scratch, logits, n, params->top_k);
+    } else {
+        if (params->top_p < 1.0f) {
+            total = softmax_weights(logits, n, max, scale, scratch->weights, scratch->sums);
+            lightest = fmax(lightest, 0.5 * (1.0 - (double)params->top_p) * total / n);
+        }
+        /* The threshold only has to be low enough: the slack covers the rounding of this line. */
+        const double slack = 1e-3 * (double)params->temperature + 1e-5 * fabs((double)max);
+        const double threshold = (double)max + (double)params->temperature * log(lightest) - slack;
 
-        for (int i = 0; i < count; i++)
-            total += (double)softmax_exp((scratch->candidates[i].logit - max) * scale);
-        *ret_total = total;
-        return count;
+        count = candidates_reaching(logits, n, (float)threshold, scratch->candidates);
     }
-    if (params->top_p < 1.0f) {
-        total = softmax_weights(logits, n, max, scale, scratch->weights, scratch->sums);
-        lightest = fmax(lightest, 0.5 * (1.0 - (double)params->top_p) * total / n);
+    const bool weighed = total > 0;
+
+    for (int i = 0; i < count; i++) {
+        struct candidate *c = &scratch->candidates[i];
+
+        c->weight = weighed ? scratch->weights[c->token] : softmax_exp((c->logit - max) * scale);
+        if (!weighed)
+            total += (double)c->weight;
     }
     *ret_total = total;
-    /* The threshold only has to be low enough: the slack covers the rounding of this line. */
-    const double slack = 1e-3 * (double)params->temperature + 1e-5 * fabs((double)max);
-    const double threshold = (double)max + (double)params->temperature * log(lightest) - slack;
-
-    return candidates_reaching(logits, n, (float)threshold, scratch->candidates);
+    return count;
 }
 
-/* Takes candidates in order of rank while the filters let them pass, then draws among them. */
+/* Draws among the candidates that pass the filters. The first in rank always does. */
 static int32_t draw_filtered(const struct sampling_params *params, struct sampler_scratch *scratch,
                              const float *logits, int n, float max, double uniform)
 {
-    const float scale = 1.0f / params->temperature;
-    double total, kept_weight = 0;
+    struct candidate *candidates = scratch->candidates;
+    double total, left = 0;
     const int count = gather(params, scratch, logits, n, max, &total);
-    int kept = 0;
+    int kept = 0, at = 0;
 
     if (count == 0)
         return choose_greedy(logits, n);
-    candidates_heap(scratch->candidates, count);
-    while (kept < count) {
-        const struct candidate best = candidates_pop(scratch->candidates, count - kept);
-        const float weight = softmax_exp((best.logit - max) * scale);
+    struct candidate last = {.logit = -INFINITY, .token = n}; /* ranks behind all */
 
-        if (kept > 0 && weight < params->min_p)
-            break;
-        scratch->weights[kept++] = weight;
-        kept_weight += (double)weight;
-        if (params->top_p < 1.0f && kept_weight >= (double)params->top_p * total)
-            break;
+    if (params->top_p < 1.0f) {
+        memcpy(scratch->ranked, candidates, (size_t)count * sizeof *candidates);
+        last = candidates_share(scratch->ranked, count, (double)params->top_p * total);
     }
-    double left = uniform * kept_weight;
-    int at = 0;
-
-    for (; at < kept - 1; at++) {
-        left -= (double)scratch->weights[at];
+    for (int i = 0; i < count; i++)
+        if (candidates[i].weight >= params->min_p && !candidate_ranks_before(last, candidates[i])) {
+            left += (double)candidates[i].weight;
+            candidates[kept++] = candidates[i];
+        }
+    for (left *= uniform; at < kept - 1; at++) {
+        left -= (double)candidates[at].weight;
         if (left < 0)
             break;
     }
-    return scratch->candidates[count - 1 - at].token; /* popped ones lie from the end */
+    return candidates[at].token;
 }
 
 static int32_t choose_token(const struct sampler *sampler, struct sampler_scratch *scratch,
@@ -309,15 +334,12 @@ static float list_top(struct sampler_scratch *scratch, const float *logits, int 
     const float normaliser = max + (float)log(total);
     int count = 0;
 
-    if (n_top > 0) {
+    if (n_top > 0)
         count = candidates_first(logits, n, n_top, scratch->candidates);
-        candidates_heap(scratch->candidates, count);
-    }
+    candidates_sort(scratch->candidates, count);
     for (int i = 0; i < count; i++) {
-        const struct candidate best = candidates_pop(scratch->candidates, count - i);
-
-        ret->top[i].token = best.token;
-        ret->top[i].logprob = best.logit - normaliser;
+        ret->top[i].token = scratch->candidates[i].token;
+        ret->top[i].logprob = scratch->candidates[i].logit - normaliser;
     }
     ret->n_top = count;
     return normaliser;

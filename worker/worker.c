@@ -315,21 +315,24 @@ int worker_create(struct worker **ret_worker, const struct worker_config *config
                   const struct kv_transport *transport, struct mailbox *outbox, struct err *err)
 {
     static _Atomic uint32_t incarnations;
+    struct worker *worker = calloc(1, sizeof *worker);
     int rc;
 
-    if (config->slots < 1 || config->slots > INT32_MAX / WORKER_MESSAGES_PER_REQUEST / 2)
-        return err_set(err, EINVAL, "worker %d: %d slots are out of range", config->index,
-                       config->slots);
-    struct worker *worker = calloc(1, sizeof *worker);
-
-    if (!worker)
+    if (!worker) {
+        page_pool_destroy(pool);
         return err_set(err, ENOMEM, "out of memory for a worker");
+    }
     worker->config = *config;
     worker->incarnation = atomic_fetch_add(&incarnations, 1) + 1;
     worker->team = team;
     worker->pool = pool;
     worker->transport = transport;
     worker->outbox = outbox;
+    if (config->slots < 1 || config->slots > INT32_MAX / WORKER_MESSAGES_PER_REQUEST / 2) {
+        rc = err_set(err, EINVAL, "worker %d: %d slots are out of range", config->index,
+                     config->slots);
+        goto destroy;
+    }
     rc = mailbox_create(&worker->inbox, (size_t)config->slots * WORKER_MESSAGES_PER_REQUEST,
                         sizeof(struct message));
     if (rc < 0) {
@@ -349,7 +352,6 @@ int worker_create(struct worker **ret_worker, const struct worker_config *config
     *ret_worker = worker;
     return 0;
 destroy:
-    worker->pool = NULL; /* still the caller's */
     worker_destroy(worker);
     return rc;
 }
@@ -402,8 +404,8 @@ void worker_destroy(struct worker *worker)
     free(worker->runs);
     free(worker->actions);
     free(worker->events);
-    free(worker->batcher); /* the block batcher_init was given */
-    mailbox_destroy(worker->inbox);
+    free(worker->batcher);          /* the block batcher_init was given */
+    mailbox_destroy(worker->inbox); /* NULL when it came to none */
     page_pool_destroy(worker->pool);
     free(worker);
 }

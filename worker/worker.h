@@ -45,8 +45,8 @@ struct worker_counters {
 
 struct worker;
 
-/* Creates the worker without starting it. pool: becomes the worker's. outbox: the server's mailbox
- * of struct message. Peers are set before start. -ENOMEM, -EINVAL with err. */
+/* Creates the worker without starting it. pool: becomes the worker's, on failure too. outbox: the
+ * server's mailbox of struct message. Peers are set before start. -ENOMEM, -EINVAL with err. */
 int worker_create(struct worker **ret_worker, const struct worker_config *config,
                   const struct engine *engine, struct team *team, struct page_pool *pool,
                   const struct kv_transport *transport, struct mailbox *outbox, struct err *err);

@@ -329,7 +329,8 @@ static void cancel_in_transfer(void **state)
     for (int i = 0; i < 12; i++)
         cluster_submit(&c, i);
     while (atomic_load(&worker_counters(c.workers[1])->importing) == 0)
-        cluster_take(&c);
+        if (mailbox_wait(c.outbox, 1000000u))
+            cluster_take(&c);
     for (int i = 0; i < 12; i++)
         cluster_cancel(&c, i);
     cluster_finish(&c);
@@ -348,7 +349,7 @@ static void lease_runs_out(void **state)
     config.roles = "pd";
     config.lease_ms = 20;
     config.token_budget = 512;
-    cluster_open(&c, &config, 40, 1);
+    cluster_open(&c, &config, 200, 1);
     while (c.requests[busy].n_expected < 40)
         busy++;
     cluster_submit(&c, busy); /* keeps the decode worker in steps of three leases each */
@@ -358,7 +359,7 @@ static void lease_runs_out(void **state)
     while (c.requests[busy].emitted < 4)
         cluster_take(&c);
     /* What one ends by comes at the end of a step: the next is offered while the next step runs. */
-    for (int i = 0, tried = 0; tried < 4; i++) {
+    for (int i = 0, tried = 0; tried < 4 && i < 200; i++) {
         if (i == busy || c.requests[i].n_expected > 5 || c.requests[i].n_expected < 2)
             continue;
         tried++;

@@ -80,48 +80,39 @@ static int32_t reference_choice(const struct request *r, const double *logits, i
 {
     const struct sampling_params *p = &r->sampling;
     struct ranked *ranked = malloc((size_t)n * sizeof *ranked);
-    const bool filtered = (p->top_k > 0 && p->top_k < n) || p->top_p < 1 || p->min_p > 0;
-    double total = 0, kept = 0, left;
-    int count = n, keep = 0, at;
+    double *weights = calloc((size_t)n, sizeof *weights); /* of those that pass, by id */
+    const int limit = p->top_k > 0 && p->top_k < n ? p->top_k : n;
+    double total = 0, kept = 0;
+    int32_t token = 0;
 
-    assert_non_null(ranked);
+    assert_true(ranked && weights);
     for (int i = 0; i < n; i++)
         ranked[i] = (struct ranked){logits[i], i};
     qsort(ranked, (size_t)n, sizeof *ranked, compare_ranked);
     const int32_t first = ranked[0].token;
     const double max = ranked[0].logit;
 
-    if (p->temperature == 0) {
-        free(ranked);
-        return first;
-    }
-    if (!filtered) /* order of id */
-        for (int i = 0; i < n; i++)
-            ranked[i] = (struct ranked){logits[i], i};
-    if (p->top_k > 0 && p->top_k < n)
-        count = p->top_k;
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < limit; i++)
         total += exp((ranked[i].logit - max) / (double)p->temperature);
-    while (keep < count) {
-        const double w = exp((ranked[keep].logit - max) / (double)p->temperature);
+    for (int i = 0; i < limit && (p->top_p == 1 || kept < (double)p->top_p * total); i++) {
+        const double w = exp((ranked[i].logit - max) / (double)p->temperature);
 
-        if (keep > 0 && filtered && w < (double)p->min_p)
+        if (i > 0 && w < (double)p->min_p)
             break;
+        weights[ranked[i].token] = w;
         kept += w;
-        keep++;
-        if (p->top_p < 1 && kept >= (double)p->top_p * total)
-            break;
     }
-    left = philox_uniform(p->seed, (uint64_t)index, 0) * kept;
-    for (at = 0; at < keep - 1; at++) {
-        left -= exp((ranked[at].logit - max) / (double)p->temperature);
-        if (left < 0)
-            break;
-    }
-    const int32_t token = ranked[at].token;
+    double left = philox_uniform(p->seed, (uint64_t)index, 0) * kept;
 
+    for (int i = 0; i < n && left >= 0; i++) {
+        if (weights[i] == 0)
+            continue;
+        left -= weights[i];
+        token = i;
+    }
     free(ranked);
-    return token;
+    free(weights);
+    return p->temperature == 0 ? first : token;
 }
 
 static const int32_t some_tokens[] = {3, 1000, 3, 1000, 4988, 20, 3991, 3991, 7, 1000};
@@ -397,7 +388,7 @@ static void exponential(void **state)
     assert_true(softmax_exp(NAN) == 0.0f);
 }
 
-/* Fault: a heap that loses a candidate or takes the wrong one of two equals. */
+/* Fault: a selection that loses a candidate or takes the wrong one of two equals. */
 static void candidates_in_rank(void **state)
 {
     enum { N = 1000 };
@@ -414,14 +405,19 @@ static void candidates_in_rank(void **state)
                 ranked[i] = (struct ranked){(double)row[i], i};
             qsort(ranked, N, sizeof *ranked, compare_ranked);
             assert_int_equal(candidates_first(row, N, k, got), k);
-            candidates_heap(got, k);
+            assert_int_equal(got[0].token, ranked[k - 1].token);
+            candidates_sort(got, k);
             for (int i = 0; i < k; i++)
-                assert_int_equal(candidates_pop(got, k - i).token, ranked[i].token);
+                assert_int_equal(got[i].token, ranked[i].token);
             int reach = 0;
 
             while (reach < N && ranked[reach].logit >= (double)(k % 50 - 25))
                 reach++;
             assert_int_equal(candidates_reaching(row, N, (float)(k % 50 - 25), got), reach);
+            assert_int_equal(candidates_reaching(row, N, -100.0f, got), N);
+            for (int i = 0; i < N; i++)
+                got[i].weight = 1; /* then a share of k is reached by number k */
+            assert_int_equal(candidates_share(got, N, k - 0.5).token, ranked[k - 1].token);
         }
 }
 
