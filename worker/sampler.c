@@ -243,38 +243,66 @@ static int gather_top_k(struct sampler_scratch *scratch, const float *logits, in
     return kept;
 }
 
+/* Those of at least the weight `lightest`, and a few lighter ones: the slack covers the rounding of
+ * the threshold. */
+static int gather_heavy(const struct sampling_params *params, struct sampler_scratch *scratch,
+                        const float *logits, int n, float max, double lightest)
+{
+    const double temperature = (double)params->temperature;
+    const double slack = 1e-3 * temperature + 1e-5 * fabs((double)max);
+    const double threshold = (double)max + temperature * log(lightest) - slack;
+
+    return candidates_reaching(logits, n, (float)threshold, scratch->candidates);
+}
+
+/* The nucleus and more. Looks from the heaviest down until what was found reaches the share, so
+ * that a peaked distribution yields a short list; `least` is where it does in any case. */
+static int gather_top_p(const struct sampling_params *params, struct sampler_scratch *scratch,
+                        const float *logits, int n, float max, double total)
+{
+    const double least =
+        fmax((double)params->min_p, 0.5 * (1.0 - (double)params->top_p) * total / n);
+    double lightest = 1, found;
+    int count;
+
+    do {
+        lightest = fmax(lightest / 16, least);
+        count = gather_heavy(params, scratch, logits, n, max, lightest);
+        found = 0;
+        for (int i = 0; i < count; i++) {
+            struct candidate *c = &scratch->candidates[i];
+
+            c->weight = scratch->weights[c->token];
+            found += (double)c->weight;
+        }
+    } while (found < (double)params->top_p * total && lightest > least);
+    return count;
+}
+
 /* Fills scratch->candidates, in order of id and weighed, with a superset of those that pass top_k,
  * top_p and min_p. ret_total: the weight that top_p is a share of. */
 static int gather(const struct sampling_params *params, struct sampler_scratch *scratch,
                   const float *logits, int n, float max, double *ret_total)
 {
     const float scale = 1.0f / params->temperature;
-    double total = 0, lightest = (double)params->min_p;
+    const bool top_k = params->top_k > 0 && params->top_k < n;
     int count;
 
-    if (params->top_k > 0 && params->top_k < n) {
-        count = gather_top_k(scratch, logits, n, params->top_k);
-    } else {
-        if (params->top_p < 1.0f) {
-            total = softmax_weights(logits, n, max, scale, scratch->weights, scratch->sums);
-            lightest = fmax(lightest, 0.5 * (1.0 - (double)params->top_p) * total / n);
-        }
-        /* The threshold only has to be low enough: the slack covers the rounding of this line. */
-        const double slack = 1e-3 * (double)params->temperature + 1e-5 * fabs((double)max);
-        const double threshold = (double)max + (double)params->temperature * log(lightest) - slack;
-
-        count = candidates_reaching(logits, n, (float)threshold, scratch->candidates);
+    if (!top_k && params->top_p < 1.0f) {
+        *ret_total = softmax_weights(logits, n, max, scale, scratch->weights, scratch->sums);
+        return gather_top_p(params, scratch, logits, n, max, *ret_total);
     }
-    const bool weighed = total > 0;
-
+    if (top_k)
+        count = gather_top_k(scratch, logits, n, params->top_k);
+    else
+        count = gather_heavy(params, scratch, logits, n, max, (double)params->min_p);
+    *ret_total = 0;
     for (int i = 0; i < count; i++) {
         struct candidate *c = &scratch->candidates[i];
 
-        c->weight = weighed ? scratch->weights[c->token] : softmax_exp((c->logit - max) * scale);
-        if (!weighed)
-            total += (double)c->weight;
+        c->weight = softmax_exp((c->logit - max) * scale);
+        *ret_total += (double)c->weight;
     }
-    *ret_total = total;
     return count;
 }
 
