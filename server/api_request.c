@@ -22,7 +22,7 @@ int api_body_parse(json_t **ret_body, const char *bytes, size_t size, struct api
     if (size == 0)
         return api_error_set(error, 400, "invalid_json", NULL,
                              "The request body is empty; a JSON object is expected.");
-    json_t *body = json_loadb(bytes, size, 0, &fault);
+    json_t *body = json_loadb(bytes, size, JSON_ALLOW_NUL, &fault);
 
     if (!body)
         return api_error_set(error, 400, "invalid_json", NULL,
@@ -284,6 +284,8 @@ int api_request_parse(struct api_request *ret, enum api_kind kind, const char *b
 
     if (rc == 0)
         rc = json_field_string(ret->body, "", "model", &ret->model, &model_size, error);
+    if (rc == 0 && ret->model && strlen(ret->model) != model_size)
+        rc = api_error_set(error, 400, "invalid_value", "model", "'model' holds a zero character.");
     if (rc == 0)
         rc = refuse_unsupported_fields(ret->body, error);
     if (rc == 0)

@@ -25,6 +25,7 @@
 
 #define DISCARD_FACTOR 4 /* bodies up to this many times the limit are read to be refused */
 #define STREAM_BLOCK 4096
+#define STREAM_SOCKET_BYTES 32768
 
 static const char *header(const struct exchange *exchange, const char *name)
 {
@@ -293,6 +294,16 @@ static enum MHD_Result queue_answer(struct exchange *exchange)
     return MHD_YES;
 }
 
+/* A stream's socket gets a small buffer in the kernel, which would otherwise hide a client that does
+ * not read until megabytes are waiting. */
+static void shrink_socket_buffer(const struct exchange *exchange)
+{
+    const int bytes = STREAM_SOCKET_BYTES;
+
+    if (setsockopt(socket_of(exchange), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes) < 0)
+        log_debug("request %s: SO_SNDBUF: %s", exchange->id, strerror(errno));
+}
+
 /* The request is here in full. */
 static enum MHD_Result serve(struct exchange *exchange)
 {
@@ -308,7 +319,10 @@ static enum MHD_Result serve(struct exchange *exchange)
     buf_free(&exchange->body);
     if (!exchange->answer)
         return queue_bytes(exchange, reply.status, reply.content_type, &reply.body);
-    exchange->service->metrics.streams += exchange->answer->request.stream;
+    if (exchange->answer->request.stream) {
+        exchange->service->metrics.streams++;
+        shrink_socket_buffer(exchange);
+    }
     watch(exchange);
     return queue_answer(exchange);
 }

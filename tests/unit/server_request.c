@@ -43,6 +43,7 @@ static const struct wrong_body wrong_bodies[] = {
     {API_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":[7]}]}", "messages[0].content[0]",
      "invalid_type"},
     {API_CHAT, CHAT(",\"model\":1"), "model", "invalid_type"},
+    {API_CHAT, CHAT(",\"model\":\"a\\u0000b\""), "model", "invalid_value"},
     {API_CHAT, CHAT(",\"temperature\":2.1"), "temperature", "invalid_value"},
     {API_CHAT, CHAT(",\"temperature\":\"1\""), "temperature", "invalid_type"},
     {API_CHAT, CHAT(",\"top_p\":-0.1"), "top_p", "invalid_value"},
