@@ -89,18 +89,60 @@ static void same_text_alone(void **state)
     }
 }
 
+/* A transport with faults: polls that do nothing, polls and posts that fail, by a seed. */
+static _Atomic uint64_t fault_draws;
+static _Atomic int fail_percent, stall_percent;
+
+static bool drawn(int percent)
+{
+    return philox_uniform(9, atomic_fetch_add(&fault_draws, 1), 0) * 100 < percent;
+}
+
+static int faulty_post(struct page_pull *pull)
+{
+    if (drawn(atomic_load(&fail_percent)))
+        return -EHOSTUNREACH;
+    return kv_transport_copy.post(pull);
+}
+
+static enum pull_state faulty_poll(struct page_pull *pull)
+{
+    if (drawn(atomic_load(&stall_percent)))
+        return PULL_IN_FLIGHT;
+    if (drawn(atomic_load(&fail_percent)))
+        return PULL_FAILED;
+    return kv_transport_copy.poll(pull);
+}
+
+static struct kv_transport faulty_transport(void)
+{
+    struct kv_transport faulty = kv_transport_copy;
+
+    faulty.name = "faulty";
+    faulty.post = faulty_post;
+    faulty.poll = faulty_poll;
+    return faulty;
+}
+
 /* Fault: a request preempted, on either side, loses or repeats a token, or never ends. */
 static void scarce_pages(void **state)
 {
-    static const struct {
+    const struct kv_transport faulty = faulty_transport();
+    const struct {
         const char *roles;
         const struct kv_transport *transport;
-    } places[] = {{"b", &kv_transport_exchange},
-                  {"pd", &kv_transport_exchange},
-                  {"pd", &kv_transport_copy},
-                  {"pb", &kv_transport_copy}};
+    } places[] = {
+        {"b", &kv_transport_exchange},
+        {"pd", &kv_transport_exchange},
+        {"pd", &kv_transport_copy},
+        {"pb", &kv_transport_copy},
+        {"pd", &faulty},
+    };
 
     (void)state;
+    /* Pulls that take many iterations: imports are preempted half way. */
+    atomic_store(&fail_percent, 0);
+    atomic_store(&stall_percent, 80);
     for (size_t p = 0; p < sizeof places / sizeof *places; p++) {
         struct cluster_config config = ample;
         struct cluster c;
@@ -193,41 +235,6 @@ static void cancel_at_any_moment(void **state)
         assert_true(cancelled > 100 && complete > 50); /* else the storm tests nothing */
         cluster_close(&c);
     }
-}
-
-/* A transport with faults: polls that do nothing, polls and posts that fail, by a seed. */
-static _Atomic uint64_t fault_draws;
-static _Atomic int fail_percent, stall_percent;
-
-static bool drawn(int percent)
-{
-    return philox_uniform(9, atomic_fetch_add(&fault_draws, 1), 0) * 100 < percent;
-}
-
-static int faulty_post(struct page_pull *pull)
-{
-    if (drawn(atomic_load(&fail_percent)))
-        return -EHOSTUNREACH;
-    return kv_transport_copy.post(pull);
-}
-
-static enum pull_state faulty_poll(struct page_pull *pull)
-{
-    if (drawn(atomic_load(&stall_percent)))
-        return PULL_IN_FLIGHT;
-    if (drawn(atomic_load(&fail_percent)))
-        return PULL_FAILED;
-    return kv_transport_copy.poll(pull);
-}
-
-static struct kv_transport faulty_transport(void)
-{
-    struct kv_transport faulty = kv_transport_copy;
-
-    faulty.name = "faulty";
-    faulty.post = faulty_post;
-    faulty.poll = faulty_poll;
-    return faulty;
 }
 
 /* Fault: a failed transfer that hangs, leaks, goes on with wrong pages or ends without a reason. */
