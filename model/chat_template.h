@@ -50,9 +50,9 @@ void chat_rendering_free(struct chat_rendering *rendering);
  * add_generation_prompt, bos_token, eos_token, chat_template_kwargs' members ...). Every string and
  * key in it counts as the user's, but for members whose name ends in "_token": those are the
  * model's. now: what strftime_now shows (local time). The text and spans replace what rendering
- * held. Returns 0; -EINVAL with "line N: ..." when the template raises or uses something in a way
- * jinja2 refuses; -E2BIG when a limit is passed; -ENOMEM. After an error the content of rendering is
- * unspecified. */
+ * held; after an error they are unspecified. Returns 0; -EINVAL with "line N: ..." when the
+ * template raises or uses something in a way jinja2 refuses; -E2BIG when a limit is passed;
+ * -ENOMEM. */
 int chat_template_render(const struct chat_template *tmpl, const json_t *variables, time_t now,
                          struct chat_rendering *rendering, struct err *err);
 

@@ -3,6 +3,7 @@
  * the Python object has under that name first and its items then; object[name] the other way round.
  * Methods that would change a list or dict are as good as absent, as are names with an underscore.
  */
+#include "model/jinja_ast.h"
 #include "model/jinja_builtin.h"
 #include "model/jinja_compare.h"
 #include "model/jinja_string.h"
@@ -48,6 +49,17 @@ static struct jinja_value attr_of_loop(struct jinja *jinja, const struct jinja_l
     return jinja_missing();
 }
 
+static struct jinja_value attr_of_number(struct jinja_value number, const struct jinja_string *name)
+{
+    bool whole = jinja_is_int(number);
+
+    if (jinja_string_is(name, "real") || (whole && jinja_string_is(name, "numerator")))
+        return whole ? jinja_int(jinja_as_int(number)) : number;
+    if (jinja_string_is(name, "imag"))
+        return whole ? jinja_int(0) : jinja_float(0);
+    return whole && jinja_string_is(name, "denominator") ? jinja_int(1) : jinja_missing();
+}
+
 /* Whether Python refuses the attribute to a template: it starts with an underscore, or changes a
  * list or dict. */
 static bool attr_refused(struct jinja_value object, const struct jinja_string *name)
@@ -88,10 +100,18 @@ static struct jinja_value attr_get(struct jinja *jinja, struct jinja_value objec
         if (jinja_string_is(name, "list"))
             return object.list->items[1];
     }
+    if (jinja_is_number(object)) {
+        struct jinja_value part = attr_of_number(object, name);
+
+        if (part.type != JINJA_MISSING)
+            return part;
+    }
     if (object.type == JINJA_CYCLER && jinja_string_is(name, "current"))
         return object.cycler->items.list->items[object.cycler->at];
     if (object.type == JINJA_MACRO && jinja_string_is(name, "name"))
-        return jinja_none(); /* nothing a template says depends on it */
+        return object.macro->node->macro->name
+                   ? jinja_of_string(&object.macro->node->macro->name->text)
+                   : jinja_none();
     if (attr_refused(object, name))
         return jinja_undefined(jinja, "access to attribute '%.*s' of '%s' object is unsafe.",
                                (int)(name->size < 100 ? name->size : 100), name->bytes,
@@ -130,7 +150,7 @@ static struct jinja_value attr_item(struct jinja *jinja, struct jinja_value obje
 struct jinja_value jinja_attribute(struct jinja *jinja, struct jinja_value object,
                                    const struct jinja_string *name)
 {
-    if (object.type == JINJA_UNDEFINED)
+    if (object.type == JINJA_UNDEFINED && !attr_refused(object, name))
         return jinja_refuse_undefined(jinja, object);
     struct jinja_value value = attr_get(jinja, object, name);
 

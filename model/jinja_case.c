@@ -45,7 +45,9 @@ struct jinja_value jinja_recase(struct jinja *jinja, const struct jinja_string *
         uint32_t code = jinja_utf8_next(&at);
         enum jinja_case to = case_of(casing, code, from == string->bytes, in_word);
         char mapped[16];
-        size_t size = jinja_map_case(to, code, mapped);
+        bool stays = casing == JINJA_SWAPCASE && !jinja_is(JINJA_UPPER, code) &&
+                     !jinja_is(JINJA_LOWER, code);
+        size_t size = stays ? jinja_utf8_put(mapped, code) : jinja_map_case(to, code, mapped);
 
         if (code == SIGMA && to == JINJA_TO_LOWER && case_final_sigma(string, from, at))
             size = jinja_utf8_put(mapped, 0x3c2);

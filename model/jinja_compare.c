@@ -353,6 +353,8 @@ bool jinja_step(struct jinja *jinja, struct jinja_iterator *items, struct jinja_
         jinja_utf8_next(&items->text);
         *ret_item = jinja_substring(jinja, string, from, (size_t)(items->text - string->bytes));
         items->at++;
+        if (jinja->rc == 0) /* what Markup is made of is plain */
+            *ret_item = jinja_markup(jinja, ret_item->string, false);
         return jinja->rc == 0;
     }
     *ret_item = jinja_item(jinja, items->source, items->at++);

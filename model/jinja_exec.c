@@ -106,6 +106,20 @@ static void exec_in_scope(struct jinja *jinja, const struct jinja_node_list *bod
     jinja->scope = outer;
 }
 
+/* The value as jinja2 hands it through a filtering loop: unpacked into the target's tuples. */
+static struct jinja_value exec_repack(struct jinja *jinja, const struct jinja_node *target,
+                                      struct jinja_value value)
+{
+    if (target->kind != NODE_TUPLE)
+        return value;
+    struct jinja_list *items = jinja_to_list(jinja, value);
+    const struct jinja_node *part = target->items.first;
+
+    for (size_t i = 0; items && i < items->count && part; i++, part = part->next)
+        items->items[i] = exec_repack(jinja, part, items->items[i]);
+    return jinja_of_list(JINJA_TUPLE, items);
+}
+
 /* The items of source for which the loop's "if" holds. */
 static struct jinja_value exec_filter_items(struct jinja *jinja, const struct jinja_loop_node *node,
                                             struct jinja_value source)
@@ -123,7 +137,7 @@ static struct jinja_value exec_filter_items(struct jinja *jinja, const struct ji
             break;
         exec_assign(jinja, node->target, item);
         if (jinja->rc == 0 && jinja_truth(jinja_eval(jinja, node->test)))
-            jinja_list_add(jinja, kept, item);
+            jinja_list_add(jinja, kept, exec_repack(jinja, node->target, item));
     }
     jinja->scope = outer;
     return jinja->rc < 0 ? jinja_missing() : jinja_of_list(JINJA_LIST, kept);

@@ -192,7 +192,7 @@ static struct jinja_value filter_indent(struct jinja *jinja, struct jinja_value 
 static struct jinja_value filter_truncate(struct jinja *jinja, struct jinja_value self,
                                           const struct jinja_value *arg)
 {
-    const struct jinja_string *text = jinja_arg_string(jinja, self, "truncate");
+    size_t size = 0;
     int64_t length = jinja_arg_int(jinja, arg[0], 255, "truncate");
     int64_t leeway = arg[3].type == JINJA_NONE ? 5 : jinja_arg_int(jinja, arg[3], 5, "truncate");
     struct jinja_value end = arg[2].type == JINJA_MISSING ? jinja_literal(jinja, "...") : arg[2];
@@ -200,10 +200,16 @@ static struct jinja_value filter_truncate(struct jinja *jinja, struct jinja_valu
 
     if (jinja->rc < 0)
         return jinja_missing();
+    if (!jinja_length(self, &size))
+        return jinja_raise(jinja, "truncate: '%s' has no length", jinja_type_name(self));
     if (length < (int64_t)tail->chars || leeway < 0)
         return jinja_raise(jinja, "truncate: length or leeway is too small");
-    if ((int64_t)text->chars - leeway <= length)
+    if ((int64_t)size - leeway <= length)
         return self;
+    const struct jinja_string *text = jinja_arg_string(jinja, self, "truncate");
+
+    if (jinja->rc < 0)
+        return jinja_missing();
     struct jinja_value cut =
         jinja_substring(jinja, text, 0, jinja_char_offset(text, (size_t)length - tail->chars));
     struct jinja_value space = jinja_literal(jinja, " ");
@@ -237,24 +243,52 @@ static struct jinja_value filter_wordcount(struct jinja *jinja, struct jinja_val
     return jinja_int(count);
 }
 
+/* Percent encoding; in a query also of "/", and with "+" for a space. */
+static void filter_quote(struct jinja_builder *builder, struct jinja_value value, bool query)
+{
+    const struct jinja_string *text = jinja_str(builder->jinja, value);
+
+    for (size_t i = 0; i < text->size && jinja_charge(builder->jinja, 1); i++) {
+        unsigned char c = (unsigned char)text->bytes[i];
+        bool plain = (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') ||
+                     (c && strchr(query ? "_.-~" : "_.-~/", c));
+        char out[4];
+
+        if (query && c == ' ')
+            snprintf(out, sizeof out, "+");
+        else
+            snprintf(out, sizeof out, plain ? "%c" : "%%%02X", c);
+        jinja_builder_add(builder, out, strlen(out), jinja_trusted_at(text, i));
+    }
+}
+
 static struct jinja_value filter_urlencode(struct jinja *jinja, struct jinja_value self,
                                            const struct jinja_value *arg)
 {
-    const struct jinja_string *text = jinja_str(jinja, self);
+    struct jinja_view view = {.dict = self.dict, .kind = JINJA_ITEMS};
     struct jinja_builder builder;
+    struct jinja_iterator items;
+    struct jinja_value item;
 
     (void)arg;
-    if (jinja_iterable(self) && self.type != JINJA_STRING)
-        return jinja_raise(jinja, "urlencode: only text can be encoded");
     jinja_builder_init(&builder, jinja);
-    for (size_t i = 0; i < text->size && jinja_charge(jinja, 1); i++) {
-        unsigned char c = (unsigned char)text->bytes[i];
-        bool plain = (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') ||
-                     (c && strchr("_.-~/", c));
-        char out[4];
+    if (self.type == JINJA_STRING || !jinja_iterable(self)) {
+        filter_quote(&builder, self, false);
+        return jinja_builder_string(&builder);
+    }
+    if (self.type == JINJA_DICT)
+        self = (struct jinja_value){.type = JINJA_VIEW, .view = &view};
+    if (!jinja_iterate(jinja, self, &items))
+        return jinja_missing();
+    for (bool first = true; jinja_step(jinja, &items, &item); first = false) {
+        const struct jinja_list *pair = jinja_to_list(jinja, item);
 
-        snprintf(out, sizeof out, plain ? "%c" : "%%%02X", c);
-        jinja_builder_add(&builder, out, strlen(out), jinja_trusted_at(text, i));
+        if (!pair || pair->count != 2)
+            return jinja_raise(jinja, "urlencode: pairs are required");
+        jinja_builder_puts(&builder, first ? "" : "&");
+        filter_quote(&builder, pair->items[0], true);
+        jinja_builder_puts(&builder, "=");
+        filter_quote(&builder, pair->items[1], true);
     }
     return jinja_builder_string(&builder);
 }
@@ -460,7 +494,9 @@ static struct jinja_value filter_round(struct jinja *jinja, struct jinja_value s
         return jinja_raise(jinja, "round: method must be common, ceil or floor");
     double scale = pow(10.0, (double)precision), value = jinja_as_float(self) * scale;
 
-    return jinja_float((up ? ceil(value) : floor(value)) / scale);
+    if (!isfinite(value))
+        return jinja_raise(jinja, "round: cannot convert to an integer");
+    return jinja_float(((up ? ceil(value) : floor(value)) + 0.0) / scale); /* no -0.0 */
 }
 
 static struct jinja_value filter_filesizeformat(struct jinja *jinja, struct jinja_value self,

@@ -23,6 +23,7 @@ struct format_spec {
     char align; /* < > ^ =, or 0 for the type's own */
     char sign;  /* + or space, or 0 */
     bool alternate, group;
+    bool zero; /* a 0 before the width, without an alignment: numbers pad behind the sign */
     int64_t width, precision; /* precision -1: none given */
     char type;                /* 0: none given */
 };
@@ -75,7 +76,7 @@ static void format_number(struct jinja_builder *builder, const struct format_spe
 
     snprintf(text, sizeof text, "%s%s%s", sign, prefix, digits);
     jinja_string_init(&string, text, strlen(text));
-    format_place(builder, spec, &string, strlen(sign) + strlen(prefix), '>');
+    format_place(builder, spec, &string, strlen(sign) + strlen(prefix), spec->zero ? '=' : '>');
 }
 
 static void format_int(struct jinja_builder *builder, const struct format_spec *spec, int64_t value)
@@ -188,6 +189,7 @@ static bool format_parse_spec(struct jinja *jinja, const struct jinja_string *te
                               struct format_spec *spec)
 {
     const char *at = text->bytes, *end = at + text->size, *second = at;
+    bool filled = false;
 
     *spec = (struct format_spec){.fill = " ", .fill_size = 1, .precision = -1};
     if (at < end)
@@ -197,6 +199,7 @@ static bool format_parse_spec(struct jinja *jinja, const struct jinja_string *te
         memcpy(spec->fill, at, spec->fill_size);
         spec->align = *second;
         at = second + 1;
+        filled = true;
     } else if (at < end && *at && strchr("<>^=", *at)) {
         spec->align = *at++;
     }
@@ -207,8 +210,8 @@ static bool format_parse_spec(struct jinja *jinja, const struct jinja_string *te
         at++;
     }
     if (at < end && *at == '0') {
-        if (!spec->align) {
-            spec->align = '=';
+        spec->zero = !spec->align;
+        if (!filled) {
             spec->fill[0] = '0';
             spec->fill_size = 1;
         }
@@ -253,11 +256,7 @@ static void format_value(struct jinja_builder *builder, struct jinja_value value
     if (value.type == JINJA_STRING && (!spec.type || spec.type == 's') && spec.align != '=' &&
         !spec.sign && !spec.group && !spec.alternate)
         format_text(builder, &spec, value.string, '<');
-    else if (value.type == JINJA_STRING && (!spec.type || spec.type == 's') && spec.align == '=' &&
-             spec.fill[0] == '0' && !spec.sign && !spec.group && !spec.alternate) {
-        spec.align = '<'; /* "05" on text pads with zeros on the right */
-        format_text(builder, &spec, value.string, '<');
-    } else if (jinja_is_int(value) && ints && spec.precision < 0)
+    else if (jinja_is_int(value) && ints && spec.precision < 0)
         format_int(builder, &spec, jinja_as_int(value));
     else if (jinja_is_number(value) && (floats || (value.type == JINJA_FLOAT && !spec.type)))
         format_float(builder, &spec, jinja_as_float(value));

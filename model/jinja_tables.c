@@ -1,5 +1,5 @@
 /*
- * Unicode 14.0.0 as Python's str methods see it. Written by jinja_tables.py; do not edit.
+ * Unicode 14.0.0 as Python's str methods see it. Written by jinja_tables.py.
  * Owner: constant.
  */
 #include "model/jinja_unicode.h"
@@ -767,8 +767,6 @@ static const struct jinja_case_special title_specials[] = {
     {0xfb17, "\xd5\x84\xd5\xad"},
 };
 
-/* clang-format on */
-
 #define TABLE(table) table, sizeof(table) / sizeof(table)[0]
 
 const struct jinja_class_table jinja_class_tables[JINJA_CLASSES] = {
@@ -786,3 +784,4 @@ const struct jinja_case_table jinja_case_tables[JINJA_CASES] = {
     [JINJA_TO_LOWER] = {TABLE(lower_runs), TABLE(lower_specials)},
     [JINJA_TO_TITLE] = {TABLE(upper_runs), TABLE(title_specials)},
 };
+/* clang-format on */

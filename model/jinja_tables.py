@@ -70,7 +70,7 @@ def several(char, mapped):
 
 def main():
     out = [
-        "/*\n * Unicode %s as Python's str methods see it. Written by jinja_tables.py; do not edit.\n"
+        "/*\n * Unicode %s as Python's str methods see it. Written by jinja_tables.py.\n"
         " * Owner: constant.\n */\n" % unicodedata.unidata_version,
         '#include "model/jinja_unicode.h"\n\n/* clang-format off */\n',
     ]
@@ -88,7 +88,7 @@ def main():
         out.append(wrap(rows) + "};\n\n")
     rows = [f'{{0x{c:x}, "{t}"}}' for c, t in specials("title", lambda char, _: char.upper())]
     out.append("static const struct jinja_case_special title_specials[] = {\n")
-    out.append(wrap(rows) + "};\n\n/* clang-format on */\n\n")
+    out.append(wrap(rows) + "};\n\n")
     out.append("#define TABLE(table) table, sizeof(table) / sizeof(table)[0]\n\n")
     out.append("const struct jinja_class_table jinja_class_tables[JINJA_CLASSES] = {\n")
     for name in CLASSES:
@@ -97,6 +97,7 @@ def main():
     out.append("    [JINJA_TO_UPPER] = {TABLE(upper_runs), TABLE(upper_specials)},\n")
     out.append("    [JINJA_TO_LOWER] = {TABLE(lower_runs), TABLE(lower_specials)},\n")
     out.append("    [JINJA_TO_TITLE] = {TABLE(upper_runs), TABLE(title_specials)},\n};\n")
+    out.append("/* clang-format on */\n")
     pathlib.Path(__file__).with_name("jinja_tables.c").write_text("".join(out))
 
 

@@ -4,6 +4,16 @@
 #include "model/jinja_eval.h"
 #include "model/jinja_text_method.h"
 
+/* Whether the value can be the name of a filter or test; raises when it can be no key at all. */
+static bool test_key(struct jinja *jinja, struct jinja_value value)
+{
+    uint64_t hash;
+
+    if (!jinja_hash(jinja, value, &hash))
+        jinja_raise(jinja, "unhashable type: '%s'", jinja_type_name(value));
+    return value.type == JINJA_STRING;
+}
+
 #define TYPE_TEST(name, condition)                                                       \
     static struct jinja_value test_##name(struct jinja *jinja, struct jinja_value value, \
                                           const struct jinja_value *arg)                 \
@@ -38,8 +48,8 @@ TYPE_TEST(le, jinja_less_equal(jinja, value, arg[0], "<="))
 TYPE_TEST(gt, jinja_less(jinja, arg[0], value, ">"))
 TYPE_TEST(ge, jinja_less_equal(jinja, arg[0], value, ">="))
 TYPE_TEST(in, jinja_contains(jinja, arg[0], value))
-TYPE_TEST(filter, value.type == JINJA_STRING && jinja_find_filter(value.string))
-TYPE_TEST(test, value.type == JINJA_STRING && jinja_find_test(value.string))
+TYPE_TEST(filter, test_key(jinja, value) && jinja_find_filter(value.string))
+TYPE_TEST(test, test_key(jinja, value) && jinja_find_test(value.string))
 /* The same object; of numbers and None, the same value. */
 TYPE_TEST(sameas,
           value.type == arg[0].type && (value.type == JINJA_NONE ||

@@ -3,6 +3,7 @@
  * text, the characters of a user's string stay the user's, escaped or not. Printing floats relies
  * on the C locale's decimal point, which the program never changes.
  */
+#include "model/jinja_ast.h"
 #include "model/jinja_compare.h"
 #include "model/jinja_string.h"
 #include "model/jinja_unicode.h"
@@ -113,6 +114,15 @@ static void text_repr_range(struct jinja_builder *builder, const struct jinja_ra
     jinja_builder_puts(builder, text);
 }
 
+/* name: NULL for a call block's. */
+static void text_repr_macro(struct jinja_builder *builder, const struct jinja_name *name)
+{
+    jinja_builder_puts(builder, name ? "<Macro " : "<Macro anonymous");
+    if (name)
+        text_repr_string(builder, &name->text);
+    jinja_builder_puts(builder, ">");
+}
+
 static void text_repr_container(struct jinja_builder *builder, struct jinja_value value)
 {
     static const char *const views[] = {"dict_keys([", "dict_values([", "dict_items(["};
@@ -162,6 +172,7 @@ void jinja_write_repr(struct jinja_builder *builder, struct jinja_value value)
     case JINJA_VIEW:
     case JINJA_NAMESPACE: text_repr_container(builder, value); break;
     case JINJA_RANGE: text_repr_range(builder, value.range); break;
+    case JINJA_MACRO: text_repr_macro(builder, value.macro->node->macro->name); break;
     default: /* Python shows an address here, which no template can mean */
         jinja_builder_puts(builder, "<");
         jinja_builder_puts(builder, jinja_type_name(value));

@@ -166,8 +166,7 @@ static void method_rsplit_space(struct jinja *jinja, struct jinja_list *parts,
         const char *at = left.string->bytes + left.string->size;
 
         if (most-- == 0) {
-            jinja_list_add(jinja, parts,
-                           jinja_strip(jinja, left.string, NULL, JINJA_LEFT | JINJA_RIGHT));
+            jinja_list_add(jinja, parts, left);
             return;
         }
         while (at > left.string->bytes && jinja_charge(jinja, 1)) {

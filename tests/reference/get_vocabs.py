@@ -32,23 +32,21 @@ def check(path):
         sys.exit(f"{path}: SHA-256 is {digest}, not {SHA256}; remove it and try again")
 
 
-def extract(sdist, folder):
-    """Only vendor/llama.cpp/models/ggml-vocab-*; by basename, so no path can leave the folder."""
+def extract(sdist, folder, chosen):
+    """Files whose path in the package is chosen; by basename, so none can leave the folder."""
     count = 0
     with tarfile.open(sdist) as archive:
         for member in archive:
             path = pathlib.PurePosixPath(member.name)
-            if not member.isfile() or not path.name.startswith("ggml-vocab-"):
+            if not member.isfile() or not chosen(path):
                 continue
             (folder / path.name).write_bytes(archive.extractfile(member).read())
             count += 1
     return count
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--to", type=pathlib.Path, default=cache_folder() / "vocabs")
-    folder = parser.parse_args().to
+def provide(folder, chosen):
+    """Fills the folder with the package's chosen files, unless they are all there."""
     folder.mkdir(parents=True, exist_ok=True)
     complete = folder / "complete"  # holds the hash of the package whose files are all here
     if complete.is_file() and complete.read_text() == SHA256:
@@ -64,9 +62,15 @@ def main():
                 check=True,
             )  # fmt: skip
         check(sdist)
-        count = extract(sdist, folder)
+        count = extract(sdist, folder, chosen)
     complete.write_text(SHA256)
     print(f"{count} files in {folder}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--to", type=pathlib.Path, default=cache_folder() / "vocabs")
+    provide(parser.parse_args().to, lambda path: path.name.startswith("ggml-vocab-"))
 
 
 if __name__ == "__main__":
