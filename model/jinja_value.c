@@ -15,7 +15,8 @@
 
 #define SMALL_DICT 8u
 
-static void value_fail(struct jinja *jinja, int code, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static void value_fail(struct jinja *jinja, int code,
+                                                             const char *format, va_list args)
 {
     char text[ERR_TEXT_MAX];
 
