@@ -184,6 +184,9 @@ static struct exchange *exchange_begin(struct service *service, struct MHD_Conne
     service->exchanges = exchange;
     service->n_exchanges++;
     exchange->refused = refuse_early(exchange, url) < 0;
+    /* libmicrohttpd reads until a short read and then misses the end that came with it. */
+    if (exchange->route && exchange->route->post)
+        watch(exchange);
     return exchange;
 }
 
@@ -323,7 +326,6 @@ static enum MHD_Result serve(struct exchange *exchange)
         exchange->service->metrics.streams++;
         shrink_socket_buffer(exchange);
     }
-    watch(exchange);
     return queue_answer(exchange);
 }
 

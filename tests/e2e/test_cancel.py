@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import time
 
 import pytest
 
@@ -92,8 +93,19 @@ def test_disconnect(start, state, stream):
     server.wait_idle(20)
 
 
+@pytest.mark.sanitizer
+def test_half_a_request_and_gone(start):
+    """Half a body whose last bytes come together with the end of the connection."""
+    server = start()
+    with Wire(server.port) as wire:
+        wire.send(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                  b"Content-Length: 100\r\n\r\n{")
+        wire.socket.shutdown(1)
+        assert not wire.socket.recv(1)
+    wait_for(lambda: server.metrics().value("tandem:http_connections") == 1, 5)
+
+
 def wait_for(condition, seconds=30):
-    import time
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it did not happen"

@@ -30,7 +30,7 @@ NOISE = [{"prompt": f"Number {i}: " + STORY * (1 + i * 7 % 12), "temperature": 1
 
 ARRANGEMENTS = {
     "defaults": (),
-    "budget 16": ("--max-num-batched-tokens", "16"),
+    "budget 16": ("--max-num-batched-tokens", "16", "--max-num-seqs", "16"),
     "budget 64": ("--max-num-batched-tokens", "64"),
     "budget 512": ("--max-num-batched-tokens", "512"),
     "one worker": ("--roles", "both"),
@@ -50,11 +50,16 @@ def alone(shared):
     return [choices(shared, probe) for probe in PROBES]
 
 
-def among_others(server):
-    with concurrent.futures.ThreadPoolExecutor(len(NOISE) + len(PROBES)) as pool:
-        noise = [pool.submit(server.complete, **body) for body in NOISE[::2]]
+# Prompts of one page that grow to a dozen: more than there is room for in test_under_preemption.
+GROWING = [{"prompt": f"Number {i}:", "temperature": 1, "seed": i, "max_tokens": 180,
+            "ignore_eos": True} for i in range(14)]
+
+
+def among_others(server, others=NOISE):
+    with concurrent.futures.ThreadPoolExecutor(len(others) + len(PROBES)) as pool:
+        noise = [pool.submit(server.complete, **body) for body in others[::2]]
         probes = [pool.submit(choices, server, body) for body in PROBES]
-        noise += [pool.submit(server.complete, **body) for body in NOISE[1::2]]
+        noise += [pool.submit(server.complete, **body) for body in others[1::2]]
         for one in noise:
             assert one.result()["choices"][0]["finish_reason"] == "length"
         return [one.result() for one in probes]
@@ -78,9 +83,9 @@ def test_among_32_others(arrangement, alone):
 def test_under_preemption(roles, alone):
     """So little memory that requests lose their pages and are computed again."""
     server = Serving("--roles", roles, "--max-model-len", "1024", "--kv-memory",
-                     "40MiB" if roles == "both" else "80MiB")
+                     "25MiB" if roles == "both" else "50MiB")
     try:
-        assert among_others(server) == alone
+        assert among_others(server, GROWING) == alone
         assert server.metrics().value("tandem:num_preemptions_total") > 0
         server.wait_idle()
     finally:
