@@ -1,9 +1,10 @@
 /*
  * Speed of the engine alone: no server, no sampling.
  *
- *   engine MODEL [ISA [THREADS [REPEATS]]]
+ *   engine MODEL [ISA [THREADS [REPEATS [SEQUENCES CONTEXT]]]]
  *
- * Prints, for each case, the best of the repeats: prompts of 512 tokens (512 and 128 rows a step)
+ * Prints, for each case (or only for that many sequences at that context; 0 sequences: only a
+ * prompt of that length), the best of the repeats: prompts of 512 tokens (512 and 128 rows a step)
  * and decodes of 1 to 32 sequences at two context lengths, with the share of the two rooflines:
  * bytes of weights and KV read, and multiply-adds of the linear layers.
  */
@@ -16,6 +17,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SEQUENCES 32
 #define POSITIONS 1024
@@ -95,12 +97,16 @@ static void bench_prefill(const struct bench *b, int tokens, int chunk)
            s * 1e3, tokens / s, (tokens * bench_layer_macs(b) + bench_head_macs(b)) / s * 1e-9);
 }
 
+/* All sequences say the same up to here, so one is computed and copied. */
 static void bench_fill(const struct bench *b, int sequences, int context)
 {
-    for (int s = 0; s < sequences; s++) {
-        const struct batch_run run = {b->tokens, 0, context, b->pages[s], 0};
-        (void)engine_step(b->context, &run, 1);
-    }
+    const struct batch_run run = {b->tokens, 0, context, b->pages[0], 0};
+
+    (void)engine_step(b->context, &run, 1);
+    for (int s = 1; s < sequences; s++)
+        for (int i = 0; i < kv_pages_for(context); i++)
+            memcpy(kv_arena_page(&b->arena, b->pages[s][i]),
+                   kv_arena_page(&b->arena, b->pages[0][i]), b->arena.page_bytes);
 }
 
 static void bench_decode(const struct bench *b, int sequences, int context)
@@ -129,24 +135,45 @@ static void bench_decode(const struct bench *b, int sequences, int context)
            sequences * (bench_layer_macs(b) + bench_head_macs(b)) / s * 1e-9);
 }
 
+static void bench_one(const struct bench *b, int sequences, int context)
+{
+    if (sequences < 0 || sequences > SEQUENCES || context < 1 || context >= POSITIONS ||
+        (sequences == 0 && context > ROWS_MAX))
+        return;
+    if (sequences == 0)
+        bench_prefill(b, context, context);
+    else
+        bench_decode(b, sequences, context);
+}
+
+static void bench_all(const struct bench *b)
+{
+    static const int batches[] = {1, 2, 4, 8, 16, 32};
+
+    bench_prefill(b, 512, 512);
+    bench_prefill(b, 512, 128);
+    bench_prefill(b, 32, 32);
+    for (size_t i = 0; i < sizeof(batches) / sizeof(batches[0]); i++)
+        bench_decode(b, batches[i], 40);
+    for (size_t i = 0; i < sizeof(batches) / sizeof(batches[0]); i++)
+        bench_decode(b, batches[i], 500);
+}
+
 int main(int argc, char **argv)
 {
     static struct bench b;
-    static const int batches[] = {1, 2, 4, 8, 16, 32};
 
     if (argc < 2) {
-        (void)fprintf(stderr, "usage: engine MODEL [ISA [THREADS [REPEATS]]]\n");
+        (void)fprintf(stderr,
+                      "usage: engine MODEL [ISA [THREADS [REPEATS [SEQUENCES CONTEXT]]]]\n");
         return 2;
     }
     b.repeats = argc > 4 ? atoi(argv[4]) : 5;
     bench_open(&b, argv[1], argc > 2 ? argv[2] : "auto", argc > 3 ? atoi(argv[3]) : 2);
-    bench_prefill(&b, 512, 512);
-    bench_prefill(&b, 512, 128);
-    bench_prefill(&b, 32, 32);
-    for (size_t i = 0; i < sizeof(batches) / sizeof(batches[0]); i++)
-        bench_decode(&b, batches[i], 40);
-    for (size_t i = 0; i < sizeof(batches) / sizeof(batches[0]); i++)
-        bench_decode(&b, batches[i], 500);
+    if (argc > 6)
+        bench_one(&b, atoi(argv[5]), atoi(argv[6]));
+    else
+        bench_all(&b);
     engine_context_destroy(b.context);
     kv_arena_close(&b.arena);
     engine_close(b.engine);

@@ -14,6 +14,8 @@
 #include "worker/cpu/gemm_body.h"
 #include "worker/cpu/rows_body.h"
 
+#include <stdbool.h>
+
 #define ATTENTION_ROWS 6 /* side by side: 6 rows x 4 pages of scores fill 24 registers */
 #define SCORE_PAGES (SCORE_TOKENS / PAGE_TOKENS)
 #define ATTENTION_MASKED (-1e30f)
@@ -28,8 +30,15 @@ struct attention_group {
     float p[ATTENTION_ROWS][SCORE_TOKENS];
 };
 
-LANES_INLINE void attention_scores(struct attention_group *g, const uint16_t *const *k, int page,
-                                   int head_dim, int R, int P)
+/* Where K and V of a stretch lie. The pages are scattered over the arena, where the processor does
+ * not guess the next one, so the kernels ask for the stretch to come while they work on one. */
+struct attention_pages {
+    const uint16_t *k[SCORE_PAGES], *v[SCORE_PAGES];
+};
+
+LANES_INLINE void attention_scores(struct attention_group *g, const struct attention_pages *here,
+                                   const struct attention_pages *next, int page, int head_dim,
+                                   int R, int P)
 {
     struct vf s[ATTENTION_ROWS * SCORE_PAGES];
     LANES_UNROLL
@@ -39,7 +48,12 @@ LANES_INLINE void attention_scores(struct attention_group *g, const uint16_t *co
         struct vf key[SCORE_PAGES];
         LANES_UNROLL
         for (int p = 0; p < P; p++)
-            key[p] = vf_load_half(k[page + p] + d * PAGE_TOKENS);
+            key[p] = vf_load_half(here->k[page + p] + d * PAGE_TOKENS);
+        if (next != NULL) { /* a line is two dimensions of a page: half of the pages each time */
+            LANES_UNROLL
+            for (int p = 0; p < SCORE_PAGES / 2; p++)
+                __builtin_prefetch(next->k[d % 2 * (SCORE_PAGES / 2) + p] + d * PAGE_TOKENS, 0, 2);
+        }
         LANES_UNROLL
         for (int r = 0; r < R; r++) {
             const struct vf x = vf_set1(g->q[r][d]);
@@ -98,8 +112,9 @@ LANES_INLINE void attention_softmax(struct attention_group *g, float *const *sta
 }
 
 /* out = out * factor + p V for 16 D dimensions from `dim`. */
-LANES_INLINE void attention_values(struct attention_group *g, const uint16_t *const *v, int dim,
-                                   int head_dim, int R, int D)
+LANES_INLINE void attention_values(struct attention_group *g, const struct attention_pages *here,
+                                   const struct attention_pages *next, int dim, int head_dim, int R,
+                                   int D)
 {
     struct vf acc[ATTENTION_ROWS * 4];
     LANES_UNROLL
@@ -110,11 +125,17 @@ LANES_INLINE void attention_values(struct attention_group *g, const uint16_t *co
             acc[r * D + i] = vf_mul(vf_load(g->out[r] + dim + 16 * i), factor);
     }
     for (int t = 0; t < g->most; t++) {
-        const uint16_t *row = v[t / PAGE_TOKENS] + (t % PAGE_TOKENS) * head_dim + dim;
+        const int at = t % PAGE_TOKENS * head_dim + dim;
+        const uint16_t *row = here->v[t / PAGE_TOKENS] + at;
         struct vf value[4];
         LANES_UNROLL
         for (int i = 0; i < D; i++)
             value[i] = vf_load_half(row + 16 * i);
+        if (next != NULL) {
+            LANES_UNROLL
+            for (int i = 0; i < D; i += 2)
+                __builtin_prefetch(next->v[t / PAGE_TOKENS] + at + 16 * i, 0, 2);
+        }
         LANES_UNROLL
         for (int r = 0; r < R; r++) {
             const struct vf p = vf_set1(g->p[r][t]);
@@ -132,7 +153,8 @@ LANES_INLINE void attention_values(struct attention_group *g, const uint16_t *co
 }
 
 LANES_INLINE void attention_stretch(const struct attention_tile *t, int row, int first_token,
-                                    const uint16_t *const *k, const uint16_t *const *v, int R)
+                                    const struct attention_pages *here,
+                                    const struct attention_pages *next, int R)
 {
     struct attention_group g;
     float *state[ATTENTION_ROWS];
@@ -155,23 +177,24 @@ LANES_INLINE void attention_stretch(const struct attention_tile *t, int row, int
     const int pages = kv_pages_for(g.most);
     int page = 0;
     for (; page + 4 <= pages; page += 4)
-        attention_scores(&g, k, page, t->head_dim, R, 4);
+        attention_scores(&g, here, next, page, t->head_dim, R, 4);
     for (; page + 2 <= pages; page += 2)
-        attention_scores(&g, k, page, t->head_dim, R, 2);
+        attention_scores(&g, here, next, page, t->head_dim, R, 2);
     for (; page < pages; page++)
-        attention_scores(&g, k, page, t->head_dim, R, 1);
+        attention_scores(&g, here, next, page, t->head_dim, R, 1);
     attention_softmax(&g, state, t->scale, R);
     for (; dim + 64 <= t->head_dim; dim += 64)
-        attention_values(&g, v, dim, t->head_dim, R, 4);
+        attention_values(&g, here, next, dim, t->head_dim, R, 4);
     for (; dim < t->head_dim; dim += 16)
-        attention_values(&g, v, dim, t->head_dim, R, 1);
+        attention_values(&g, here, next, dim, t->head_dim, R, 1);
 }
 
 #define ATTENTION_STRETCH(rows)                                                              \
     static void attention_stretch_##rows(const struct attention_tile *t, int row, int first, \
-                                         const uint16_t *const *k, const uint16_t *const *v) \
+                                         const struct attention_pages *here,                 \
+                                         const struct attention_pages *next)                 \
     {                                                                                        \
-        attention_stretch(t, row, first, k, v, rows);                                        \
+        attention_stretch(t, row, first, here, next, rows);                                  \
     }
 ATTENTION_STRETCH(1)
 ATTENTION_STRETCH(2)
@@ -179,20 +202,38 @@ ATTENTION_STRETCH(3)
 ATTENTION_STRETCH(4)
 ATTENTION_STRETCH(6)
 
+/* The pages of the stretch from token `first` on; false when there is none. Unused entries repeat
+ * the first page. */
+static bool attention_find_pages(const struct attention_tile *t, int first,
+                                 struct attention_pages *pages)
+{
+    const int left = t->position + t->n_queries - first;
+    const int count = kv_pages_for(left < SCORE_TOKENS ? left : SCORE_TOKENS);
+
+    if (left <= 0)
+        return false;
+    for (int p = 0; p < SCORE_PAGES; p++) {
+        const size_t page = (size_t)t->pages[first / PAGE_TOKENS + (p < count ? p : 0)];
+        pages->k[p] = (const void *)(t->arena + page * t->page_bytes + t->head_offset);
+        pages->v[p] = pages->k[p] + PAGE_TOKENS * t->head_dim;
+    }
+    return true;
+}
+
 static void attention_tile_run(const struct attention_tile *t)
 {
     static void (*const stretches[])(const struct attention_tile *, int, int,
-                                     const uint16_t *const *,
-                                     const uint16_t *const *) = {NULL,
-                                                                 attention_stretch_1,
-                                                                 attention_stretch_2,
-                                                                 attention_stretch_3,
-                                                                 attention_stretch_4,
-                                                                 attention_stretch_4,
-                                                                 attention_stretch_6};
+                                     const struct attention_pages *,
+                                     const struct attention_pages *) = {NULL,
+                                                                        attention_stretch_1,
+                                                                        attention_stretch_2,
+                                                                        attention_stretch_3,
+                                                                        attention_stretch_4,
+                                                                        attention_stretch_4,
+                                                                        attention_stretch_6};
     static const int sizes[] = {0, 1, 2, 3, 4, 4, 6};
     const int rows = t->n_queries * t->group, tokens = t->position + t->n_queries;
-    const int values = PAGE_TOKENS * t->head_dim;
+    struct attention_pages here, next;
 
     for (int row = 0; row < rows; row++) {
         float *state = t->state + ATTENTION_STATE_FLOATS(row);
@@ -201,20 +242,15 @@ static void attention_tile_run(const struct attention_tile *t)
         for (int i = 0; i < t->head_dim; i += 16)
             vf_store(t->out + (size_t)row * (size_t)t->head_dim + i, vf_set1(0.0f));
     }
+    (void)attention_find_pages(t, 0, &here); /* position 0 is always there */
     for (int first = 0; first < tokens; first += SCORE_TOKENS) {
-        const uint16_t *k[SCORE_PAGES], *v[SCORE_PAGES];
-        const int pages =
-            kv_pages_for(tokens - first < SCORE_TOKENS ? tokens - first : SCORE_TOKENS);
-        for (int p = 0; p < pages; p++) {
-            const size_t page = (size_t)t->pages[first / PAGE_TOKENS + p];
-            k[p] = (const void *)(t->arena + page * t->page_bytes + t->head_offset);
-            v[p] = k[p] + values;
-        }
+        const bool more = attention_find_pages(t, first + SCORE_TOKENS, &next);
         for (int row = 0; row < rows;) {
             const int left = rows - row, index = left < ATTENTION_ROWS ? left : ATTENTION_ROWS;
-            stretches[index](t, row, first, k, v);
+            stretches[index](t, row, first, &here, row == 0 && more ? &next : NULL);
             row += sizes[index];
         }
+        here = next;
     }
     for (int row = 0; row < rows; row++) {
         float *out = t->out + (size_t)row * (size_t)t->head_dim;
