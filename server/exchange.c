@@ -297,8 +297,8 @@ static enum MHD_Result queue_answer(struct exchange *exchange)
     return MHD_YES;
 }
 
-/* A stream's socket gets a small buffer in the kernel, which would otherwise hide a client that does
- * not read until megabytes are waiting. */
+/* A stream's socket gets a small buffer in the kernel, which would otherwise hide a client that
+ * does not read until megabytes are waiting. */
 static void shrink_socket_buffer(const struct exchange *exchange)
 {
     const int bytes = STREAM_SOCKET_BYTES;

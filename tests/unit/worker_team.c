@@ -206,7 +206,7 @@ static void test_decode_goes_first(void **state)
 }
 
 /* Catches limits that are not kept. */
-static void test_limits(void **state)
+static void test_team_limits(void **state)
 {
     struct err err;
     struct team *team = NULL;
@@ -228,7 +228,7 @@ int main(void)
         cmocka_unit_test(test_every_tile_once),
         cmocka_unit_test(test_lanes_side_by_side),
         cmocka_unit_test(test_decode_goes_first),
-        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_team_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
