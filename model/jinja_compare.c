@@ -213,6 +213,9 @@ bool jinja_hash(struct jinja *jinja, struct jinja_value value, uint64_t *ret_has
 {
     uint64_t hash = 0xcbf29ce484222325u;
 
+    *ret_hash = hash;
+    if (!jinja_charge(jinja, 1)) /* tuples within tuples share what they hold */
+        return true;
     switch (value.type) {
     case JINJA_LIST:
     case JINJA_DICT: return false;

@@ -8,14 +8,16 @@
 static struct jinja_value eval_name(struct jinja *jinja, const struct jinja_name *name)
 {
     struct jinja_value value = jinja->globals[name->id];
+    size_t walked = 0;
 
     for (const struct jinja_scope *scope = jinja->scope; scope; scope = scope->parent)
-        for (const struct jinja_var *var = scope->vars; var; var = var->next)
+        for (const struct jinja_var *var = scope->vars; var; var = var->next, walked++)
             if (var->name == name) {
                 value = var->value;
                 goto found;
             }
 found:
+    jinja_charge(jinja, walked / 16);
     if (value.type != JINJA_MISSING)
         return value;
     return jinja_undefined(jinja, "'%.*s' is undefined",

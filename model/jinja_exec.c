@@ -28,11 +28,14 @@ void jinja_set(struct jinja *jinja, const struct jinja_name *name, struct jinja_
         jinja->globals[name->id] = value;
         return;
     }
-    for (var = scope->vars; var; var = var->next)
+    size_t walked = 0;
+
+    for (var = scope->vars; var; var = var->next, walked++)
         if (var->name == name) {
             var->value = value;
             return;
         }
+    jinja_charge(jinja, walked / 16);
     var = scope->spare;
     if (var)
         scope->spare = var->next;
@@ -400,6 +403,7 @@ static void exec_bind(struct jinja *jinja, const struct jinja_macro_node *node,
     bool *taken = jinja_alloc(jinja, args->n_keywords), found_caller = false;
 
     for (size_t i = 0; i < node->n_params && taken; i++) {
+        jinja_charge(jinja, (node->n_params + args->n_keywords) / 16);
         const struct jinja_name *name = node->params[i].name;
         struct jinja_value value = jinja_missing();
 

@@ -238,6 +238,8 @@ static bool expr_argument(struct jinja_parser *parser, struct jinja_arg_nodes *a
         allowed = !args->star_star;
         if (!keyword)
             return false;
+        if (args->keywords.count == JINJA_ARGUMENTS_MAX)
+            jinja_parse_fail(parser, line, "more than %d arguments", JINJA_ARGUMENTS_MAX);
         keyword->member.name = jinja_expect_name(parser);
         parser->at++;
         for (const struct jinja_node *other = args->keywords.first; other; other = other->next)

@@ -332,6 +332,9 @@ static void parse_signature(struct jinja_parser *parser, struct jinja_macro_node
         }
         struct jinja_param *param = &macro->params[macro->n_params];
 
+        if (macro->n_params == JINJA_ARGUMENTS_MAX)
+            jinja_parse_fail(parser, parser->at->line, "more than %d arguments",
+                             JINJA_ARGUMENTS_MAX);
         *param = (struct jinja_param){.name = jinja_expect_name(parser)};
         for (size_t i = 0; i < macro->n_params; i++)
             if (macro->params[i].name == param->name)

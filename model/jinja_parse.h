@@ -8,6 +8,8 @@
 #include "model/jinja_ast.h"
 #include "model/jinja_lex.h"
 
+#define JINJA_ARGUMENTS_MAX 1000 /* of a macro, or by name in a call */
+
 struct jinja_parser {
     struct arena *arena;
     const struct jinja_token *at; /* current; the array ends with TOKEN_END */

@@ -384,7 +384,8 @@ static struct jinja_args sequence_rest(const struct jinja_args *args, size_t ski
 {
     struct jinja_args rest = *args;
 
-    rest.items += skip;
+    if (skip > 0)
+        rest.items += skip;
     rest.count -= skip;
     return rest;
 }

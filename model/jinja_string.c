@@ -128,8 +128,26 @@ void jinja_builder_repeat(struct jinja_builder *builder, const struct jinja_stri
     }
     if (!string_reserve(builder, string->size * times))
         return;
-    for (size_t i = 0; i < times && jinja_charge(builder->jinja, string->n_runs / 16); i++)
-        jinja_builder_add_string(builder, string);
+    if (string->n_runs > 0) {
+        for (size_t i = 0; i < times && jinja_charge(builder->jinja, string->n_runs / 16); i++)
+            jinja_builder_add_string(builder, string);
+        return;
+    }
+    if (times == 0)
+        return;
+    size_t total = string->size * times, done = string->size;
+    char *to = builder->bytes + builder->size;
+
+    string_mark(builder, total, string->trusted);
+    memcpy(to, string->bytes, done);
+    while (done < total) { /* what is there, twice as much each time */
+        size_t size = done < total - done ? done : total - done;
+
+        memcpy(to + done, to, size);
+        done += size;
+    }
+    builder->size += total;
+    builder->chars += string->chars * times;
 }
 
 struct jinja_value jinja_builder_string(struct jinja_builder *builder)
@@ -343,14 +361,17 @@ size_t jinja_char_offset(const struct jinja_string *string, size_t index)
 size_t jinja_string_find(struct jinja *jinja, const struct jinja_string *string,
                          const struct jinja_string *needle, size_t from)
 {
-    if (from > string->size || !jinja_charge(jinja, (string->size - from) / 256))
+    if (from > string->size || jinja->rc < 0)
         return SIZE_MAX;
     if (needle->size == 0)
         return from;
     const char *found =
         memmem(string->bytes + from, string->size - from, needle->bytes, needle->size);
 
-    return found ? (size_t)(found - string->bytes) : SIZE_MAX;
+    size_t at = found ? (size_t)(found - string->bytes) : SIZE_MAX;
+
+    jinja_charge(jinja, ((found ? at : string->size) - from + needle->size) / 256);
+    return at;
 }
 
 size_t jinja_string_rfind(struct jinja *jinja, const struct jinja_string *string,
@@ -359,10 +380,16 @@ size_t jinja_string_rfind(struct jinja *jinja, const struct jinja_string *string
     if (needle->size > to)
         return SIZE_MAX;
     for (size_t at = to - needle->size + 1; at-- > 0;) {
-        if (at % 64 == 0 && !jinja_charge(jinja, 1 + needle->size / 256))
+        if (at % 64 == 0 && !jinja_charge(jinja, 1))
             return SIZE_MAX;
-        if (needle->size == 0 || memcmp(string->bytes + at, needle->bytes, needle->size) == 0)
+        if (needle->size == 0)
             return at;
+        if (string->bytes[at] != needle->bytes[0])
+            continue;
+        if (memcmp(string->bytes + at, needle->bytes, needle->size) == 0)
+            return at;
+        if (!jinja_charge(jinja, needle->size / 256))
+            return SIZE_MAX;
     }
     return SIZE_MAX;
 }

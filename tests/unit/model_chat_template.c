@@ -140,6 +140,10 @@ static void test_limits(void **state)
         "{{ [1]|slice(999999999)|list }}",
         "{{ 'a'|indent(99999999999) }}",
         "{{ {}|tojson(indent=99999999999) }}",
+        "{% set ns = namespace(t=(1,)) %}{% for i in range(90) %}{% set ns.t = (ns.t, ns.t) %}"
+        "{% endfor %}{{ {ns.t: 1} }}",
+        "{% set s = 'a' * 1000000 %}{% set n = 'a' * 499999 + 'b' %}{% for i in range(1000) %}"
+        "{{ s.rfind(n) }}{{ s.find(n) }}{% endfor %}",
         "{{ range(1000000000000) }}",
         "{{ range(-9223372036854775807, 9223372036854775807)|list }}",
         "{{ 2 ** 10000000 }}",
