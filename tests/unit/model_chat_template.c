@@ -33,7 +33,7 @@ static int render_template(const char *source, const char *variables, struct cha
 }
 
 /* Catches an interpreter that does not run at all, before the comparison with Python. */
-static void test_text(void **state)
+static void test_template_text(void **state)
 {
     static const struct {
         const char *source, *text;
@@ -67,7 +67,7 @@ static void test_text(void **state)
 }
 
 /* Catches an error without its line, or with the line of something else. */
-static void test_lines(void **state)
+static void test_template_lines(void **state)
 {
     static const struct {
         const char *source, *start; /* of the message */
@@ -108,7 +108,7 @@ static void test_lines(void **state)
 }
 
 /* Catches a template that hangs, fills memory or overflows the stack. Each must end in an error. */
-static void test_limits(void **state)
+static void test_template_limits(void **state)
 {
     static const char *const sources[] = {
         "{{ 'a' * 1000000000 }}",
@@ -163,7 +163,7 @@ static void test_limits(void **state)
 }
 
 /* Catches a parser whose stack grows with the source: brackets, blocks, signs and chains. */
-static void test_nesting(void **state)
+static void test_template_nesting(void **state)
 {
     static const struct {
         const char *start, *open, *middle, *close, *end;
@@ -227,7 +227,7 @@ static void marked_text(const struct chat_rendering *out, char *text, size_t siz
 
 /* Catches a user's text that becomes the template's on its way through an operation: special tokens
  * in it would then be obeyed. u: the user's "Ab<|x|>"; bos_token: the model's. */
-static void test_provenance(void **state)
+static void test_template_provenance(void **state)
 {
     static const struct {
         const char *source, *marked;
@@ -287,7 +287,7 @@ static void test_provenance(void **state)
 }
 
 /* Catches a string that changes because a later one grew in the same store. */
-static void test_shared_store(void **state)
+static void test_template_shared_store(void **state)
 {
     struct chat_rendering out;
     struct err err = {.text = ""};
@@ -304,7 +304,7 @@ static void test_shared_store(void **state)
 }
 
 /* Catches a rendering that changes the template, and one that keeps an earlier one's text. */
-static void test_again(void **state)
+static void test_template_again(void **state)
 {
     static const char source[] = "{% set x = x|default(0) + n %}{{ x }}";
     struct chat_template *tmpl;
@@ -327,7 +327,7 @@ static void test_again(void **state)
 }
 
 /* Catches sizes that are not checked: the source, the output, deep JSON, keys made to collide. */
-static void test_sizes(void **state)
+static void test_template_sizes(void **state)
 {
     char *large = malloc(CHAT_TEMPLATE_SOURCE_MAX + 1);
     struct chat_template *tmpl;
@@ -365,10 +365,10 @@ static void test_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),       cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_limits),     cmocka_unit_test(test_nesting),
-        cmocka_unit_test(test_provenance), cmocka_unit_test(test_shared_store),
-        cmocka_unit_test(test_again),      cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_template_text),       cmocka_unit_test(test_template_lines),
+        cmocka_unit_test(test_template_limits),     cmocka_unit_test(test_template_nesting),
+        cmocka_unit_test(test_template_provenance), cmocka_unit_test(test_template_shared_store),
+        cmocka_unit_test(test_template_again),      cmocka_unit_test(test_template_sizes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
