@@ -288,12 +288,13 @@ static int prompt_of_choice(const struct answer *answer, int index, struct token
 {
     const struct api_request *request = &answer->request;
     const struct api_prompt *prompt = &request->prompts[index];
+    const int window = answer->service->parts.max_model_len;
 
     if (request->kind == API_CHAT)
-        return prompt_from_chat(answer->service, request, list, error);
+        return prompt_from_chat(answer->service, request, window, list, error);
     if (prompt->text)
         return prompt_from_text(answer->service, prompt->text, prompt->size, request->add_special,
-                                list, error);
+                                window, list, error);
     return prompt_from_ids(answer->service, prompt->ids, list, error);
 }
 

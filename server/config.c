@@ -211,13 +211,6 @@ int config_finish(struct config *config, struct err *err)
         if (rc < 0)
             return err_set(err, ENOMEM, "out of memory");
     }
-    if (config->token_budget < config->max_num_seqs)
-        return err_set(
-            err, EINVAL,
-            "scheduler.token_budget (%lld) is below scheduler.max_num_seqs (%lld): every "
-            "running sequence needs a token per iteration; raise the one or lower the "
-            "other",
-            (long long)config->token_budget, (long long)config->max_num_seqs);
     return check_workers(config, err);
 }
 

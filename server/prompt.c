@@ -11,13 +11,12 @@
 #include <string.h>
 #include <time.h>
 
-static int too_long(const struct service *service, size_t n_tokens, bool at_least,
-                    struct api_error *error)
+static int too_long(int window, size_t n_tokens, bool at_least, struct api_error *error)
 {
     return api_error_set(error, 400, "context_length_exceeded", "messages",
                          "This model's maximum context length is %d tokens. However, your request "
                          "has %s%zu input tokens. Please reduce the length of the input.",
-                         service->parts.max_model_len, at_least ? "at least " : "", n_tokens);
+                         window, at_least ? "at least " : "", n_tokens);
 }
 
 static int name_param(int rc, const char *param, struct api_error *error)
@@ -27,28 +26,28 @@ static int name_param(int rc, const char *param, struct api_error *error)
     return rc;
 }
 
-static int check_bytes(const struct service *service, size_t size, struct api_error *error)
+static int check_bytes(const struct service *service, size_t size, int window,
+                       struct api_error *error)
 {
     size_t least = size / service->max_piece_bytes;
 
-    if (size > TOKENIZER_TEXT_MAX || least > (size_t)service->parts.max_model_len)
-        return too_long(service, least, true, error);
+    if (size > TOKENIZER_TEXT_MAX || least > (size_t)window)
+        return too_long(window, least, true, error);
     return 0;
 }
 
-static int check_tokens(const struct service *service, int rc, const struct token_list *list,
-                        struct api_error *error)
+static int check_tokens(int window, int rc, const struct token_list *list, struct api_error *error)
 {
     if (rc < 0)
         return api_error_set(error, 500, NULL, NULL, "The prompt could not be tokenized.");
     if (list->count == 0)
         return api_error_set(error, 400, "invalid_value", "prompt", "The prompt is empty.");
-    if (list->count >= (size_t)service->parts.max_model_len)
-        return too_long(service, list->count, false, error);
+    if (list->count >= (size_t)window)
+        return too_long(window, list->count, false, error);
     return 0;
 }
 
-int prompt_from_chat(const struct service *service, const struct api_request *request,
+int prompt_from_chat(const struct service *service, const struct api_request *request, int window,
                      struct token_list *list, struct api_error *error)
 {
     const struct service_parts *parts = &service->parts;
@@ -74,27 +73,27 @@ int prompt_from_chat(const struct service *service, const struct api_request *re
                            "The chat template failed: %s", why.text);
         goto free_rendering;
     }
-    rc = check_bytes(service, rendering.text.size, error);
+    rc = check_bytes(service, rendering.text.size, window, error);
     if (rc < 0)
         goto free_rendering;
     /* The template writes BOS itself where the model wants one. */
     rc = tokenizer_encode_spans(parts->tokenizer, rendering.text.bytes ? rendering.text.bytes : "",
                                 rendering.spans, rendering.n_spans, TOKENIZE_SPECIAL, list);
-    rc = name_param(check_tokens(service, rc, list, error), "messages", error);
+    rc = name_param(check_tokens(window, rc, list, error), "messages", error);
 free_rendering:
     chat_rendering_free(&rendering);
     return rc;
 }
 
 int prompt_from_text(const struct service *service, const char *text, size_t size, bool add_special,
-                     struct token_list *list, struct api_error *error)
+                     int window, struct token_list *list, struct api_error *error)
 {
     /* Whoever writes a raw prompt writes the model's own markup, as with every peer. */
     unsigned flags = TOKENIZE_SPECIAL | (add_special ? TOKENIZE_ADD_BOS_EOS : 0);
-    int rc = check_bytes(service, size, error);
+    int rc = check_bytes(service, size, window, error);
 
     if (rc == 0)
-        rc = check_tokens(service,
+        rc = check_tokens(window,
                           tokenizer_encode(service->parts.tokenizer, text, size, flags, list), list,
                           error);
     return name_param(rc, "prompt", error);
@@ -114,7 +113,8 @@ int prompt_from_ids(const struct service *service, const json_t *ids, struct tok
         list->capacity = count;
     }
     list->count = count; /* ids stay NULL when refused below */
-    int rc = name_param(check_tokens(service, 0, list, error), "prompt", error);
+    int rc =
+        name_param(check_tokens(service->parts.max_model_len, 0, list, error), "prompt", error);
 
     if (rc < 0)
         list->count = 0;

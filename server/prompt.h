@@ -6,11 +6,13 @@
 #include "server/service.h"
 
 /* Each appends to `list`, which the caller frees in any case. 400 with code
- * context_length_exceeded when the prompt cannot fit. */
-int prompt_from_chat(const struct service *service, const struct api_request *request,
+ * context_length_exceeded when the prompt leaves no room in a window of that many tokens (the
+ * model's, or INT_MAX to count tokens only). */
+int prompt_from_chat(const struct service *service, const struct api_request *request, int window,
                      struct token_list *list, struct api_error *error);
 int prompt_from_text(const struct service *service, const char *text, size_t size, bool add_special,
-                     struct token_list *list, struct api_error *error);
+                     int window, struct token_list *list, struct api_error *error);
+/* Against the model's window. */
 int prompt_from_ids(const struct service *service, const json_t *ids, struct token_list *list,
                     struct api_error *error);
 

@@ -6,6 +6,7 @@
 #include "server/json_out.h"
 #include "server/prompt.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 static int tokens_of_body(const struct service *service, json_t *body, struct token_list *list,
@@ -28,14 +29,14 @@ static int tokens_of_body(const struct service *service, json_t *body, struct to
     if (text && size == 0)
         return 0;
     if (text)
-        return prompt_from_text(service, text, size, special, list, error);
+        return prompt_from_text(service, text, size, special, INT_MAX, list, error);
     if (!json_field(body, "messages"))
         return api_error_set(error, 400, "missing_parameter", "prompt",
                              "One of 'prompt' and 'messages' is needed.");
     rc = json_field_bool(body, "", "add_generation_prompt", &request.add_generation_prompt, error);
     if (rc == 0)
         rc = chat_request_parse(&request, error);
-    return rc < 0 ? rc : prompt_from_chat(service, &request, list, error);
+    return rc < 0 ? rc : prompt_from_chat(service, &request, INT_MAX, list, error);
 }
 
 int serve_tokenize(struct exchange *exchange, struct reply *reply, struct api_error *error)

@@ -109,7 +109,6 @@ static void workers_must_fit_together(void **state)
         {"workers: [{name: a, role: both}, {name: a, role: both}]\n", "given twice"},
         {"workers: [{name: a, role: both, count: 20}, {name: b, role: both, count: 20}]\n",
          "more than 32"},
-        {"scheduler: {token_budget: 16, max_num_seqs: 32}\n", "scheduler.token_budget (16)"},
     };
 
     (void)state;
