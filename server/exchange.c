@@ -24,6 +24,8 @@
 #include <sys/socket.h>
 
 #define DISCARD_FACTOR 4 /* bodies up to this many times the limit are read to be refused */
+#define SLOWEST_BYTES_PER_SECOND \
+    4096 /* a body may come as slowly as this, after the first timeout */
 #define STREAM_BLOCK 4096
 #define STREAM_SOCKET_BYTES 32768
 
@@ -70,9 +72,10 @@ void exchange_hang_up(struct exchange *exchange)
     unwatch(exchange); /* the condition stays true and would be reported for ever */
     if (exchange->gone)
         return;
-    exchange->service->metrics.disconnected++;
-    if (exchange->answer)
+    if (exchange->answer && exchange->answer->state == ANSWER_LIVE) {
+        exchange->service->metrics.disconnected++;
         answer_abort(exchange->answer);
+    }
     exchange_cut(exchange);
 }
 
@@ -81,6 +84,18 @@ void exchange_cut(struct exchange *exchange)
     exchange->gone = true;
     (void)shutdown(socket_of(exchange), SHUT_RDWR); /* ends a client that only closed its half */
     exchange_wake(exchange);
+}
+
+void exchange_tick(struct exchange *exchange, uint64_t now_ns)
+{
+    const struct config *config = exchange->service->parts.config;
+    uint64_t seconds = (uint64_t)config->connection_timeout_s +
+                       (exchange->body.size + exchange->discarded) / SLOWEST_BYTES_PER_SECOND;
+
+    if (exchange->answer)
+        answer_tick(exchange->answer, now_ns);
+    else if (exchange->status == 0 && now_ns > exchange->arrived_ns + seconds * 1000000000u)
+        exchange_cut(exchange);
 }
 
 void exchange_resume_all(struct service *service)
@@ -389,7 +404,8 @@ void exchange_completed(void *cls, struct MHD_Connection *connection, void **sta
         return;
     *state = NULL;
     unwatch(exchange);
-    if (why != MHD_REQUEST_TERMINATED_COMPLETED_OK && !exchange->gone && exchange->answer)
+    if (why != MHD_REQUEST_TERMINATED_COMPLETED_OK && exchange->answer &&
+        exchange->answer->state == ANSWER_LIVE)
         service->metrics.disconnected++;
     metrics_http_ended(&service->metrics, exchange->route ? exchange->route->path : "unknown",
                        exchange->method, exchange->status, clock_now_ns() - exchange->arrived_ns);

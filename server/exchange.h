@@ -68,6 +68,9 @@ void exchange_hang_up(struct exchange *exchange);
 /* Ends the connection under a client that does not read. */
 void exchange_cut(struct exchange *exchange);
 
+/* Deadlines of the answer, and of a body that trickles in; now and then. */
+void exchange_tick(struct exchange *exchange, uint64_t now_ns);
+
 /* Wakes every sleeping connection, so that the daemon may stop. */
 void exchange_resume_all(struct service *service);
 

@@ -174,13 +174,8 @@ static void take_messages(struct http *http)
 
 static void tick(struct http *http, uint64_t now)
 {
-    struct exchange *next;
-
-    for (struct exchange *e = http->service->exchanges; e; e = next) {
-        next = e->next;
-        if (e->answer)
-            answer_tick(e->answer, now);
-    }
+    for (struct exchange *e = http->service->exchanges; e; e = e->next)
+        exchange_tick(e, now);
     (void)service_watch(http->service, now); /* keeps the watch; asked for by /health */
     http->tick_ns = now + TICK_NS;
 }

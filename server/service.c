@@ -85,17 +85,22 @@ bool service_serves(const struct service *service, const char *model)
 bool service_watch(struct service *service, uint64_t now_ns)
 {
     uint64_t limit = (uint64_t)service->parts.config->unhealthy_after_s * 1000000000u;
-    bool healthy = true;
+    struct worker_sample samples[CONFIG_WORKERS_MAX];
+    bool healthy = true, any_moved = false;
 
     for (int i = 0; i < service->parts.n_ports; i++) {
-        const struct worker_port *port = &service->parts.ports[i];
-        struct worker_sample sample;
+        service->parts.ports[i].sample(service->parts.ports[i].context, &samples[i]);
+        any_moved |= samples[i].iterations != service->progress[i].iterations;
+    }
+    for (int i = 0; i < service->parts.n_ports; i++) {
+        const struct worker_sample *sample = &samples[i];
+        bool moved = sample->iterations != service->progress[i].iterations;
 
-        port->sample(port->context, &sample);
-        if (sample.iterations != service->progress[i].iterations ||
-            sample.waiting + sample.running + sample.importing == 0)
+        /* A prefill worker whose pages are all offered waits for the decode workers. */
+        if (moved || sample->waiting + sample->running + sample->importing == 0 ||
+            (sample->offered > 0 && any_moved))
             service->progress[i].changed_ns = now_ns;
-        service->progress[i].iterations = sample.iterations;
+        service->progress[i].iterations = sample->iterations;
         healthy &= now_ns - service->progress[i].changed_ns <= limit;
     }
     return healthy;
