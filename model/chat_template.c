@@ -57,12 +57,10 @@ void chat_rendering_free(struct chat_rendering *rendering)
     rendering->n_spans = 0;
 }
 
-/* Special tokens' own texts (bos_token and its like) are the model's, all else the request's. */
+/* The caller sets these two from the vocabulary; all else may come from the request. */
 static bool template_trusts(const char *variable)
 {
-    size_t size = strlen(variable);
-
-    return size > 6 && strcmp(variable + size - 6, "_token") == 0;
+    return strcmp(variable, "bos_token") == 0 || strcmp(variable, "eos_token") == 0;
 }
 
 /* Fills the names the template uses: variables first, then the functions every template has. */

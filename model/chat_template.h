@@ -8,7 +8,10 @@
  * Not supported, each with an error that says so: include, import, extends, block, autoescape, the
  * filters pprint, random, striptags, urlize, wordwrap and xmlattr, lipsum(), complex numbers, and
  * integers past 64 bits. map, select and their like are evaluated at once instead of lazily. What
- * Python prints with an address (functions, loop objects) prints without.
+ * Python prints with an address (functions, loop objects) prints without. A variable of the request
+ * that the template also sets, further down at the top level, is seen by loops and macros above
+ * that line; in jinja2 it is undefined there. Slicing a constant that has no slices raises; jinja2
+ * gives an undefined value when it folds the constant.
  *
  * Limits: CHAT_TEMPLATE_* below; passing one is an error, never a hang. A parsed template is
  * immutable: any thread may render at once, each with its own output.
@@ -48,11 +51,11 @@ void chat_rendering_free(struct chat_rendering *rendering);
 
 /* variables: a JSON object; each member is a global of the template (messages, tools,
  * add_generation_prompt, bos_token, eos_token, chat_template_kwargs' members ...). Every string and
- * key in it counts as the user's, but for members whose name ends in "_token": those are the
- * model's. now: what strftime_now shows (local time). The text and spans replace what rendering
- * held; after an error they are unspecified. Returns 0; -EINVAL with "line N: ..." when the
- * template raises or uses something in a way jinja2 refuses; -E2BIG when a limit is passed;
- * -ENOMEM. */
+ * key in it counts as the user's but bos_token and eos_token, which the caller must set from the
+ * model and never from a request. now: what strftime_now shows (local time). The text and spans
+ * replace what rendering held; after an error they are unspecified. Returns 0; -EINVAL with "line
+ * N: ..." when the template raises or uses something in a way jinja2 refuses; -E2BIG when a limit
+ * is passed; -ENOMEM. */
 int chat_template_render(const struct chat_template *tmpl, const json_t *variables, time_t now,
                          struct chat_rendering *rendering, struct err *err);
 
