@@ -6,13 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define LANES_INLINE static inline __attribute__((always_inline, unused))
-/* Before loops of constant length whose arrays shall live in registers. */
-#if defined(__clang__)
-#define LANES_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define LANES_UNROLL _Pragma("GCC unroll 16")
-#endif
+#include "worker/cpu/lanes_unroll.h"
 
 struct vf {
     __m256 lo, hi;
