@@ -11,6 +11,7 @@
 #include "server/answer.h"
 #include "server/exchange.h"
 #include "server/listener.h"
+#include "server/notify.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -148,6 +149,7 @@ static void begin_drain(struct http *http)
     dispatch_count(http->service->dispatch, &counts);
     log_info("stopping: %d requests in work may take up to %lld s; a second signal ends them",
              counts.live, (long long)config->drain_timeout_s);
+    notify_send(http->service->parts.notify_socket, "STOPPING=1");
     http->service->draining = true;
     http->drain_ns = clock_now_ns() + (uint64_t)config->drain_timeout_s * 1000000000u;
 }
@@ -261,6 +263,7 @@ bool http_run(struct http *http)
 {
     struct dispatch_counts counts;
 
+    notify_send(http->service->parts.notify_socket, "READY=1");
     while (!http->service->draining)
         http_turn(http);
     while (!all_answered(http) && !http->forced && clock_now_ns() < http->drain_ns)

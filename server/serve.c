@@ -14,7 +14,6 @@
 #include "proto/message.h"
 #include "server/http.h"
 #include "server/kv_budget.h"
-#include "server/notify.h"
 #include "server/service.h"
 #include "server/text_side.h"
 #include "worker/engine.h"
@@ -214,7 +213,8 @@ static int serve_open_workers(struct running *r, struct err *err)
     return rc;
 }
 
-static int serve_open_http(struct running *r, int *ret_port, struct err *err)
+static int serve_open_http(struct running *r, const char *notify_socket, int *ret_port,
+                           struct err *err)
 {
     const struct service_parts parts = {
         .config = r->config,
@@ -225,6 +225,7 @@ static int serve_open_http(struct running *r, int *ret_port, struct err *err)
         .max_model_len = r->text.max_model_len,
         .ports = r->ports,
         .n_ports = r->n_workers,
+        .notify_socket = notify_socket,
     };
     sigset_t signals;
 
@@ -296,15 +297,13 @@ int serve_run(const struct config *config, const char *notify_socket, struct err
     if (rc == 0)
         rc = serve_open_workers(r, err);
     if (rc == 0)
-        rc = serve_open_http(r, &port, err);
+        rc = serve_open_http(r, notify_socket, &port, err);
     if (rc == 0)
         rc = serve_start_workers(r, err);
     if (rc == 0) {
         log_info("listening on http://%s:%d (at most %d tokens per sequence, %d requests at once)",
                  config->host, port, r->text.max_model_len, count_slots(config));
-        notify_send(notify_socket, "READY=1");
-        (void)http_run(r->http);
-        notify_send(notify_socket, "STOPPING=1");
+        (void)http_run(r->http); /* what was cut short has been logged */
     }
     close_running(r);
     free(r);

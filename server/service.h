@@ -28,6 +28,7 @@ struct service_parts {
     int max_model_len;
     const struct worker_port *ports;
     int n_ports;
+    const char *notify_socket; /* where systemd waits for our state, or NULL */
 };
 
 struct service {

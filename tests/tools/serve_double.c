@@ -142,14 +142,14 @@ static int double_serve(const struct config *config, struct worker_double *w, st
     if (mailbox_create(&w->outbox, DOUBLE_REQUESTS, sizeof(struct message)) < 0)
         goto close_mailbox;
     port.mailbox = w->mailbox;
-    const struct service_parts parts = {config,
-                                        text.tokenizer,
-                                        text.chat_template,
-                                        text.names,
-                                        text.n_names,
-                                        text.max_model_len,
-                                        &port,
-                                        1};
+    const struct service_parts parts = {.config = config,
+                                        .tokenizer = text.tokenizer,
+                                        .chat_template = text.chat_template,
+                                        .names = text.names,
+                                        .n_names = text.n_names,
+                                        .max_model_len = text.max_model_len,
+                                        .ports = &port,
+                                        .n_ports = 1};
 
     rc = http_epoll_create(&epoll_fd, err);
     if (rc == 0)
