@@ -77,7 +77,8 @@ static const cyaml_schema_field_t worker_fields[] = {
 static const cyaml_schema_value_t worker_schema = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_worker, worker_fields)};
 
-static void keep_log(cyaml_log_t level, void *context, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static void keep_log(cyaml_log_t level, void *context,
+                                                           const char *format, va_list args)
 {
     struct file_fault *fault = context;
     char line[256], name[64];

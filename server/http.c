@@ -65,7 +65,8 @@ static int add_descriptor(const struct http *http, int fd, const char *tag, stru
     return 0;
 }
 
-static void daemon_log(void *cls, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void daemon_log(void *cls, const char *format,
+                                                             va_list args)
 {
     char line[512];
 

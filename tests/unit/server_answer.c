@@ -80,7 +80,7 @@ static int front_close(void **state)
     return 0;
 }
 
-static int ask(struct front *f, const char *body, struct api_error *error)
+static int ask_for(struct front *f, const char *body, struct api_error *error)
 {
     struct api_request request;
 
@@ -95,7 +95,7 @@ static void start_answer(struct front *f, const char *body)
 {
     struct api_error error = {0};
 
-    if (ask(f, body, &error) < 0)
+    if (ask_for(f, body, &error) < 0)
         fail_msg("%s", error.message);
     assert_true(mailbox_take(f->mailbox, &f->submit));
 }
@@ -290,7 +290,7 @@ static void refusals_come_before_work(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct api_error error = {0};
 
-        assert_true(ask(f, cases[i].body, &error) < 0);
+        assert_true(ask_for(f, cases[i].body, &error) < 0);
         assert_int_equal(error.status, cases[i].status);
         assert_string_equal(error.code, cases[i].code);
         assert_int_equal(dispatch_room(f->service.dispatch), 2);
