@@ -123,8 +123,10 @@ int chat_template_render(const struct chat_template *tmpl, const json_t *variabl
     out.limit = rendering->text.limit;
     jinja.out = &out;
     template_bind(&jinja, tmpl, variables);
-    if (jinja.rc == 0)
+    if (jinja.rc == 0) {
+        jinja_unset_names(&jinja, tmpl->unset);
         jinja_exec(&jinja, &tmpl->body);
+    }
     if (jinja.rc == 0)
         jinja.rc = template_export(&out, rendering, err);
     arena_reset(&jinja.arena);

@@ -8,10 +8,8 @@
  * Not supported, each with an error that says so: include, import, extends, block, autoescape, the
  * filters pprint, random, striptags, urlize, wordwrap and xmlattr, lipsum(), complex numbers, and
  * integers past 64 bits. map, select and their like are evaluated at once instead of lazily. What
- * Python prints with an address (functions, loop objects) prints without. A variable of the request
- * that the template also sets, further down at the top level, is seen by loops and macros above
- * that line; in jinja2 it is undefined there. Slicing a constant that has no slices raises; jinja2
- * gives an undefined value when it folds the constant.
+ * Python prints with an address (functions, loop objects) prints without. Slicing a constant that
+ * has no slices raises; jinja2 gives an undefined value when it folds the constant.
  *
  * Limits: CHAT_TEMPLATE_* below; passing one is an error, never a hang. A parsed template is
  * immutable: any thread may render at once, each with its own output.

@@ -11,7 +11,16 @@
 /* Every identifier of the template has one of these, so ids compare as names. */
 struct jinja_name {
     struct jinja_string text;
-    unsigned id; /* index into jinja->globals */
+    unsigned id;                      /* index into jinja->globals */
+    struct jinja_mention *live, *all; /* while parsing: see jinja_frame.h */
+};
+
+/* Names that are undefined when a frame (the top level, a loop's body, a macro ...) is entered,
+ * though a variable of the request may be called so: what jinja2 makes of names whose first mention
+ * in the frame sets them. */
+struct jinja_unset {
+    const struct jinja_name **names;
+    size_t count;
 };
 
 enum jinja_node_kind {
@@ -26,7 +35,7 @@ enum jinja_node_kind {
     NODE_MACRO,        /* macro */
     NODE_CALL_BLOCK,   /* macro, with a call to hand it to */
     NODE_WITH,         /* with */
-    NODE_SCOPE,        /* items: {% generation %} */
+    NODE_SCOPE,        /* with: {% generation %} */
     NODE_BREAK,
     NODE_CONTINUE,
     /* expressions */
@@ -98,6 +107,7 @@ struct jinja_macro_node {
     unsigned uses; /* enum jinja_macro_use: names the body reads */
     const struct jinja_name *caller, *varargs, *kwargs;
     struct jinja_node_list body;
+    struct jinja_unset *unset;
     struct jinja_node *call; /* NODE_CALL_BLOCK */
 };
 
@@ -105,6 +115,7 @@ struct jinja_loop_node {
     const struct jinja_name *name; /* "loop" */
     struct jinja_node *target, *source, *test;
     struct jinja_node_list body, other;
+    struct jinja_unset *unset, *other_unset; /* of the body and the else part */
     bool recursive;
     bool captures; /* a macro inside may keep an iteration's scope */
 };
@@ -145,10 +156,12 @@ struct jinja_node {
             struct jinja_node *target; /* NULL in a filter block */
             struct jinja_node *filter; /* or NULL */
             struct jinja_node_list body;
+            struct jinja_unset *unset;
         } capture;
         struct {
             struct jinja_node_list targets, values, body;
-        } with;
+            struct jinja_unset *unset;
+        } with; /* also {% generation %}, which has a body alone */
         struct jinja_loop_node *loop;
         struct jinja_macro_node *macro;
     };
@@ -157,6 +170,7 @@ struct jinja_node {
 struct chat_template {
     struct arena arena;
     struct jinja_node_list body;
+    struct jinja_unset *unset;
     const struct jinja_name **names; /* by id */
     size_t n_names;
 };

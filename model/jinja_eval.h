@@ -25,6 +25,8 @@ struct jinja_value jinja_binary(struct jinja *jinja, enum jinja_op op, struct ji
 
 /* Sets the name in the innermost scope. */
 void jinja_set(struct jinja *jinja, const struct jinja_name *name, struct jinja_value value);
+/* What entering a frame makes undefined, in the innermost scope. */
+void jinja_unset_names(struct jinja *jinja, const struct jinja_unset *unset);
 /* A new innermost scope around `parent`; NULL when out of memory. */
 struct jinja_scope *jinja_push_scope(struct jinja *jinja, struct jinja_scope *parent);
 

@@ -98,13 +98,21 @@ struct jinja_value jinja_capture(struct jinja *jinja, const struct jinja_node_li
     return jinja_builder_string(&text);
 }
 
-static void exec_in_scope(struct jinja *jinja, const struct jinja_node_list *body)
+void jinja_unset_names(struct jinja *jinja, const struct jinja_unset *unset)
+{
+    for (size_t i = 0; i < unset->count && jinja_charge(jinja, 1); i++)
+        jinja_set(jinja, unset->names[i], jinja_missing());
+}
+
+static void exec_in_scope(struct jinja *jinja, const struct jinja_node_list *body,
+                          const struct jinja_unset *unset)
 {
     struct jinja_scope *outer = jinja->scope, *scope = jinja_push_scope(jinja, outer);
 
     if (!scope)
         return;
     jinja->scope = scope;
+    jinja_unset_names(jinja, unset);
     jinja_exec(jinja, body);
     jinja->scope = outer;
 }
@@ -198,6 +206,7 @@ static void exec_loop(struct jinja *jinja, const struct jinja_node *node, struct
         if (!exec_enter_iteration(jinja, &scope, outer, parts->captures))
             break;
         jinja->line = node->line;
+        jinja_unset_names(jinja, parts->unset);
         exec_assign(jinja, parts->target, loop->current);
         jinja_set(jinja, parts->name, (struct jinja_value){.type = JINJA_LOOP, .loop = loop});
         jinja_exec(jinja, &parts->body);
@@ -210,7 +219,7 @@ static void exec_loop(struct jinja *jinja, const struct jinja_node *node, struct
     }
     jinja->scope = outer;
     if (!ended && parts->other.count > 0 && jinja->rc == 0)
-        exec_in_scope(jinja, &parts->other);
+        exec_in_scope(jinja, &parts->other, parts->other_unset);
 }
 
 struct jinja_value jinja_call_loop(struct jinja *jinja, const struct jinja_loop *loop,
@@ -261,6 +270,7 @@ static void exec_capture(struct jinja *jinja, const struct jinja_node *node)
     if (!scope)
         return;
     jinja->scope = scope;
+    jinja_unset_names(jinja, node->capture.unset);
     text = jinja_capture(jinja, &node->capture.body);
     if (text.type != JINJA_MISSING && node->capture.filter) {
         jinja->captured = text;
@@ -310,8 +320,10 @@ static void exec_with(struct jinja *jinja, const struct jinja_node *node)
         exec_assign(jinja, target, result);
     }
     jinja->scope = scope;
-    if (scope)
+    if (scope) {
+        jinja_unset_names(jinja, node->with.unset);
         jinja_exec(jinja, &node->with.body);
+    }
     jinja->scope = outer;
 }
 
@@ -345,7 +357,7 @@ static void exec_node(struct jinja *jinja, const struct jinja_node *node)
     case NODE_MACRO: jinja_set(jinja, node->macro->name, exec_macro_value(jinja, node)); break;
     case NODE_CALL_BLOCK: exec_call_block(jinja, node); break;
     case NODE_WITH: exec_with(jinja, node); break;
-    case NODE_SCOPE: exec_in_scope(jinja, &node->items); break;
+    case NODE_SCOPE: exec_in_scope(jinja, &node->with.body, node->with.unset); break;
     case NODE_BREAK: jinja->flow = JINJA_BREAK; break;
     default: jinja->flow = JINJA_CONTINUE; break;
     }
@@ -452,6 +464,7 @@ struct jinja_value jinja_call_macro(struct jinja *jinja, const struct jinja_macr
     if (!scope || !jinja_enter(jinja))
         return jinja_missing();
     jinja->scope = scope;
+    jinja_unset_names(jinja, macro->node->macro->unset);
     exec_bind(jinja, macro->node->macro, args);
     if (jinja->rc == 0)
         text = jinja_capture(jinja, &macro->node->macro->body);

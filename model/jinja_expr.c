@@ -1,5 +1,6 @@
 /* Expressions, loosest binding first, as in jinja2's grammar. */
 #include "model/jinja_builtin.h"
+#include "model/jinja_frame.h"
 #include "model/jinja_parse.h"
 
 #include <string.h>
@@ -76,6 +77,7 @@ static struct jinja_node *expr_name(struct jinja_parser *parser, const struct ji
             parser->uses |= special[i].use;
     struct jinja_node *node = jinja_node_new(parser, NODE_NAME, token->line);
 
+    jinja_mention_name(parser, name, false);
     if (node)
         node->name = name;
     return node;
@@ -182,8 +184,12 @@ static bool expr_can_assign(struct jinja_parser *parser, const struct jinja_node
 
 struct jinja_node *jinja_parse_target(struct jinja_parser *parser, const char *end, bool members)
 {
+    bool mute = parser->mute;
+
+    parser->mute = true; /* whoever assigns notes the names, when it does */
     struct jinja_node *target = expr_list_of(parser, true, true, end, false, members);
 
+    parser->mute = mute;
     if (target && !expr_can_assign(parser, target))
         return jinja_parse_fail(parser, target->line, "can't assign to this");
     return parser->rc < 0 ? NULL : target;

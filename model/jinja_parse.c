@@ -4,6 +4,7 @@
  */
 #include "model/jinja_parse.h"
 #include "model/chat_template.h"
+#include "model/jinja_frame.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -216,8 +217,11 @@ static struct jinja_node *parse_for(struct jinja_parser *parser, uint32_t line)
     loop->source = jinja_parse_tuple(parser, false, "recursive");
     if (parser->rc == 0 && jinja_accept_name(parser, "if")) {
         size_t unknown = parser->n_unknown;
+        bool mute = parser->mute;
 
+        parser->mute = true; /* a frame of its own that sets nothing */
         loop->test = jinja_parse_expression(parser, true);
+        parser->mute = mute;
         parse_check_unknown(parser, unknown);
     }
     if (parser->rc < 0)
@@ -225,11 +229,17 @@ static struct jinja_node *parse_for(struct jinja_parser *parser, uint32_t line)
     loop->recursive = jinja_accept_name(parser, "recursive");
     parser->captures = loop->recursive;
     parser->loops = loops + 1;
+    if (!jinja_frame_enter(parser))
+        return NULL;
+    jinja_mention_target(parser, loop->target, false);
     parse_inner(parser, &loop->body, ends);
+    loop->unset = jinja_frame_leave(parser);
     loop->captures = parser->captures;
     parser->loops = loop->recursive ? 0 : loops;
-    if (parser->rc == 0 && jinja_accept_name(parser, "else"))
+    if (parser->rc == 0 && jinja_accept_name(parser, "else") && jinja_frame_enter(parser)) {
         parse_inner(parser, &loop->other, end);
+        loop->other_unset = jinja_frame_leave(parser);
+    }
     parser->loops = loops;
     parser->loop_names--;
     parser->captures = captures || parser->captures;
@@ -247,7 +257,9 @@ static struct jinja_node *parse_if(struct jinja_parser *parser, uint32_t line)
 
     while (node && parser->rc == 0) {
         node->choice.test = jinja_parse_tuple(parser, false, NULL);
+        parser->branches++;
         parse_body(parser, &node->choice.body, ends);
+        parser->branches--;
         if (parser->rc < 0)
             return NULL;
         if (jinja_accept_name(parser, "elif")) {
@@ -258,8 +270,11 @@ static struct jinja_node *parse_if(struct jinja_parser *parser, uint32_t line)
             node = other;
             continue;
         }
-        if (jinja_accept_name(parser, "else"))
+        if (jinja_accept_name(parser, "else")) {
+            parser->branches++;
             parse_body(parser, &node->choice.other, end);
+            parser->branches--;
+        }
         break;
     }
     parse_skip_end(parser);
@@ -280,6 +295,7 @@ static struct jinja_node *parse_set(struct jinja_parser *parser, uint32_t line)
             return NULL;
         node->binary.left = target;
         node->binary.right = jinja_parse_tuple(parser, true, NULL);
+        jinja_mention_target(parser, target, true);
         return node;
     }
     node = jinja_node_new(parser, NODE_SET_BLOCK, line);
@@ -288,8 +304,12 @@ static struct jinja_node *parse_set(struct jinja_parser *parser, uint32_t line)
     size_t unknown = parser->n_unknown;
 
     node->capture.target = target;
+    jinja_mention_target(parser, target, true);
+    if (!jinja_frame_enter(parser))
+        return NULL;
     node->capture.filter = jinja_parse_filters(parser, NULL, false);
     parse_body(parser, &node->capture.body, end);
+    node->capture.unset = jinja_frame_leave(parser);
     parse_check_unknown(parser, unknown);
     parse_skip_end(parser);
     return node;
@@ -301,10 +321,11 @@ static struct jinja_node *parse_filter_block(struct jinja_parser *parser, uint32
     struct jinja_node *node = jinja_node_new(parser, NODE_FILTER_BLOCK, line);
     size_t unknown = parser->n_unknown;
 
-    if (!node)
+    if (!node || !jinja_frame_enter(parser))
         return NULL;
     node->capture.filter = jinja_parse_filters(parser, NULL, true);
     parse_body(parser, &node->capture.body, end);
+    node->capture.unset = jinja_frame_leave(parser);
     parse_check_unknown(parser, unknown);
     parse_skip_end(parser);
     return node;
@@ -356,6 +377,8 @@ static void parse_macro_body(struct jinja_parser *parser, struct jinja_macro_nod
 
     parser->uses = 0;
     parser->loops = 0;
+    for (size_t i = 0; i < macro->n_params && parser->rc == 0; i++)
+        jinja_mention_name(parser, macro->params[i].name, false);
     parse_inner(parser, &macro->body, end);
     macro->uses = parser->uses;
     macro->caller = jinja_parse_intern(parser, "caller", 6);
@@ -390,9 +413,13 @@ static struct jinja_node *parse_macro(struct jinja_parser *parser, uint32_t line
         return NULL;
     size_t unknown = parser->n_unknown;
 
+    jinja_mention_name(parser, macro->name, true);
+    if (!jinja_frame_enter(parser))
+        return NULL;
     parse_signature(parser, macro);
     parse_check_unknown(parser, unknown);
     parse_macro_body(parser, macro, end);
+    macro->unset = jinja_frame_leave(parser);
     return node;
 }
 
@@ -405,12 +432,19 @@ static struct jinja_node *parse_call_block(struct jinja_parser *parser, uint32_t
     if (!node || !macro)
         return NULL;
     node->macro = macro;
+    bool mute = parser->mute;
+
+    parser->mute = true; /* defaults are read in the body's frame, which is not yet */
     if (parser->at->type == TOKEN_LPAREN)
         parse_signature(parser, macro);
+    parser->mute = mute;
     macro->call = jinja_parse_expression(parser, true);
     if (macro->call && macro->call->kind != NODE_CALL)
         return jinja_parse_fail(parser, line, "expected a call");
+    if (!jinja_frame_enter(parser))
+        return NULL;
     parse_macro_body(parser, macro, end);
+    macro->unset = jinja_frame_leave(parser);
     return node;
 }
 
@@ -428,9 +462,12 @@ static struct jinja_node *parse_with(struct jinja_parser *parser, uint32_t line)
             return NULL;
         jinja_append(&node->with.values, &values, jinja_parse_expression(parser, true));
     }
-    if (!node)
+    if (!node || !jinja_frame_enter(parser))
         return NULL;
+    for (const struct jinja_node *target = node->with.targets.first; target; target = target->next)
+        jinja_mention_target(parser, target, false);
     parse_inner(parser, &node->with.body, end);
+    node->with.unset = jinja_frame_leave(parser);
     parse_skip_end(parser);
     return node;
 }
@@ -442,10 +479,11 @@ static struct jinja_node *parse_generation(struct jinja_parser *parser, uint32_t
     struct jinja_node *node = jinja_node_new(parser, NODE_SCOPE, line);
     unsigned loops = parser->loops;
 
-    if (!node)
+    if (!node || !jinja_frame_enter(parser))
         return NULL;
     parser->loops = 0;
-    parse_inner(parser, &node->items, end);
+    parse_inner(parser, &node->with.body, end);
+    node->with.unset = jinja_frame_leave(parser);
     parser->loops = loops;
     parse_skip_end(parser);
     return node;
@@ -600,7 +638,11 @@ int jinja_parse(struct chat_template *tmpl, const char *source, size_t size, str
         return rc;
     struct jinja_parser parser = {.arena = &tmpl->arena, .at = tokens.items, .err = err};
 
+    if (!jinja_frame_enter(&parser))
+        return parser.rc;
     parse_pieces(&parser, &tmpl->body, NULL);
+    tmpl->unset = jinja_frame_leave(&parser);
+    jinja_frame_resolve(&parser);
     parse_check_unknown(&parser, 0);
     tmpl->names = jinja_parse_alloc(&parser, parser.n_names * sizeof(struct jinja_name *));
     if (parser.rc < 0)

@@ -18,7 +18,11 @@ struct jinja_parser {
     unsigned loop_names;          /* for loops around, macros or not: `loop` is no target there */
     unsigned uses;                /* enum jinja_macro_use of names read so far */
     bool captures;                /* a macro or call block was seen */
-    struct jinja_name **slots;    /* names by hash, open addressing */
+    struct jinja_frame *frame, *frames; /* current, all: see jinja_frame.h */
+    uint32_t frame_steps;
+    unsigned branches;         /* ifs around, inside the current frame */
+    bool mute;                 /* names are not noted */
+    struct jinja_name **slots; /* names by hash, open addressing */
     size_t n_slots, n_names;
     struct jinja_node **unknown; /* filters and tests without a builtin, still allowed or not */
     size_t n_unknown, unknown_capacity;

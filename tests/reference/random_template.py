@@ -184,7 +184,7 @@ class Writer:
         return start + self.body(depth) + middle + self.tag("endif")
 
     def assign(self, depth):
-        name = self.random.choice(("new", "new", "q", "v"))
+        name = self.random.choice(("i", "s", "new", "q", "v"))
         if self.random.random() < 0.2:
             return self.tag(f"set {name}") + self.body(depth) + self.tag("endset")
         if self.random.random() < 0.2:
