@@ -33,7 +33,7 @@ const struct option_row option_rows[] = {
      0,
      NULL,
      NULL,
-     "Names the model answers to; the first is shown. Default: the file's own name."},
+     "Names the model answers to; the first is shown. Default: the file's name without .gguf."},
     {"model",
      "max_model_len",
      {"--max-model-len", "--ctx-size"},

@@ -75,12 +75,18 @@ static int check_name(const char *name, struct err *err)
                               : 0;
 }
 
-static int choose_names(struct text_side *text, const struct model *model,
-                        const struct config *config, struct err *err)
+static int choose_names(struct text_side *text, const struct config *config, struct err *err)
 {
     int rc = 0;
 
-    snprintf(text->default_name, sizeof text->default_name, "%s", model->name);
+    /* general.name is free text, often with spaces; the file's name is what people type. */
+    const char *slash = strrchr(config->model_path, '/');
+    const char *base = slash ? slash + 1 : config->model_path;
+    size_t size = strlen(base);
+
+    if (size > 5 && strcmp(base + size - 5, ".gguf") == 0)
+        size -= 5;
+    snprintf(text->default_name, sizeof text->default_name, "%.*s", (int)size, base);
     for (char *c = text->default_name; *c; c++)
         if ((unsigned char)*c < ' ' || *c == '"' || *c == '\\' || *c == 0x7f)
             *c = '_';
@@ -105,7 +111,7 @@ int text_side_open(struct text_side *text, const struct model *model, const stru
             "it",
             (long long)config->max_model_len, trained);
     text->max_model_len = config->max_model_len ? (int)config->max_model_len : trained;
-    int rc = choose_names(text, model, config, err);
+    int rc = choose_names(text, config, err);
 
     if (rc == 0)
         rc = tokenizer_open(&text->tokenizer, model->file, err);

@@ -13,7 +13,7 @@
 struct text_side {
     struct tokenizer *tokenizer;
     struct chat_template *chat_template; /* NULL: none */
-    char default_name[128];
+    char default_name[256];
     char *default_names[1];
     char *const *names; /* the config's, or default_names; points into this struct */
     size_t n_names;
