@@ -105,6 +105,7 @@ static void context_place_all(struct engine_context *context, struct placement *
 
     context->rows = context_place(placement, rows, sizeof(*context->rows));
     context->items = context_place(placement, items, sizeof(*context->items));
+    context->last_items = context_place(placement, items, sizeof(*context->last_items));
     context->logits_rows = context_place(placement, logits, sizeof(*context->logits_rows));
     context->x = context_place(placement, padded * (size_t)s->n_embd, sizeof(float));
     context->q =

@@ -65,10 +65,10 @@ static void step_norm_rows(const struct engine_context *context, int phase, int 
     const struct engine_layer *weights = &context->engine->layers[layer];
     const bool attn = phase == PHASE_ATTN_NORM;
 
-    for (int row = first; row < end; row++)
+    for (int i = first; i < end; i++)
         step_norm_row(context, attn ? weights->attn_norm : weights->ffn_norm, &context->normed,
-                      attn ? weights->qkv : weights->gate_up, attn ? 3 : 2, row, row,
-                      context->threads[thread].row);
+                      attn ? weights->qkv : weights->gate_up, attn ? 3 : 2,
+                      step_active_row(context, i), i, context->threads[thread].row);
 }
 
 static void step_head_norm_row(const struct engine_context *context, int i, int thread)
@@ -106,28 +106,27 @@ static void step_attention_item(struct engine_context *context, int layer,
 
     engine->kernels->attention(&tile);
     for (int i = 0; i < item->count; i++)
-        step_put(context, &context->attended, &engine->layers[layer].out, 1, item->row + i, first,
+        step_put(context, &context->attended, &engine->layers[layer].out, 1, item->to + i, first,
                  scratch->attention + (size_t)i * (size_t)width, width);
 }
 
 static void step_attention_tile(struct engine_context *context, int layer, int tile, int thread)
 {
     const int n_kv_heads = context->engine->shape->n_kv_heads;
+    const struct attention_item *items = context->last ? context->last_items : context->items;
+    const int n_items = context->last ? context->n_last_items : context->n_items;
     const int first = tile / n_kv_heads * context->items_per_tile;
-    int end = first + context->items_per_tile;
 
-    if (end > context->n_items)
-        end = context->n_items;
-    for (int i = first; i < end; i++)
-        step_attention_item(context, layer, &context->items[i], tile % n_kv_heads, thread);
+    for (int i = first; i < first + context->items_per_tile && i < n_items; i++)
+        step_attention_item(context, layer, &items[i], tile % n_kv_heads, thread);
 }
 
 /* No tile of this context runs while a phase is opened, so the scratch of thread 0 is free then. */
 static int step_norm_tiles(struct engine_context *context, int phase, int layer)
 {
-    if (context->n_rows > INLINE_NORM_ROWS)
-        return step_ceil(context->n_rows, NORM_TILE_ROWS);
-    step_norm_rows(context, phase, layer, 0, context->n_rows, 0);
+    if (context->n_active > INLINE_NORM_ROWS)
+        return step_ceil(context->n_active, NORM_TILE_ROWS);
+    step_norm_rows(context, phase, layer, 0, context->n_active, 0);
     return 0;
 }
 
@@ -136,7 +135,7 @@ static int step_head_tiles(struct engine_context *context, bool norm)
     const struct weight *head = &context->engine->head;
 
     if (!norm)
-        return step_plan_product(context, context->n_logits, head->n_panels, head->columns);
+        return step_plan_product(context, head->n_panels, head->columns);
     if (context->n_logits > INLINE_NORM_ROWS)
         return step_ceil(context->n_logits, NORM_TILE_ROWS);
     for (int i = 0; i < context->n_logits; i++)
@@ -151,31 +150,33 @@ static int step_tiles(void *argument, int phase)
     const struct engine *engine = context->engine;
     const int head = 1 + engine->shape->n_layers * LAYER_PHASES;
 
+    context->last = phase >= head - LAYER_PHASES + PHASE_ATTENTION;
+    context->n_active = context->last ? context->n_logits : context->n_rows;
     if (phase == 0)
         return step_ceil(context->n_rows, EMBED_TILE_ROWS);
     if (phase >= head)
         return context->n_logits == 0 ? 0 : step_head_tiles(context, phase == head);
     const int layer = (phase - 1) / LAYER_PHASES;
     const struct engine_layer *weights = &engine->layers[layer];
+    if (context->n_active == 0)
+        return 0;
     switch ((enum layer_phase)((phase - 1) % LAYER_PHASES)) {
     case PHASE_ATTN_NORM: return step_norm_tiles(context, PHASE_ATTN_NORM, layer);
     case PHASE_FFN_NORM: return step_norm_tiles(context, PHASE_FFN_NORM, layer);
     case PHASE_QKV:
-        return step_plan_product(context, context->n_rows,
-                                 weights->qkv[0].n_panels + weights->qkv[1].n_panels +
-                                     weights->qkv[2].n_panels,
-                                 engine->shape->n_embd);
+        return step_plan_product(
+            context, weights->qkv[0].n_panels + weights->qkv[1].n_panels + weights->qkv[2].n_panels,
+            engine->shape->n_embd);
     case PHASE_ATTENTION:
-        return step_ceil(context->n_items, context->items_per_tile) * engine->shape->n_kv_heads;
-    case PHASE_OUT:
-        return step_plan_product(context, context->n_rows, weights->out.n_panels,
-                                 weights->out.columns);
+        return step_ceil(context->last ? context->n_last_items : context->n_items,
+                         context->items_per_tile) *
+               engine->shape->n_kv_heads;
+    case PHASE_OUT: return step_plan_product(context, weights->out.n_panels, weights->out.columns);
     case PHASE_GATE_UP:
-        return step_plan_product(context, context->n_rows, engine->shape->n_ff / QUANT_BLOCK,
+        return step_plan_product(context, engine->shape->n_ff / QUANT_BLOCK,
                                  4 * engine->shape->n_embd);
     case PHASE_DOWN:
-        return step_plan_product(context, context->n_rows, weights->down.n_panels,
-                                 weights->down.columns);
+        return step_plan_product(context, weights->down.n_panels, weights->down.columns);
     case LAYER_PHASES: break;
     }
     assert(!"a phase of a layer");
@@ -186,7 +187,7 @@ static void step_layer_tile(struct engine_context *context, int layer, int phase
                             int thread)
 {
     const struct engine_layer *weights = &context->engine->layers[layer];
-    const int first = tile * NORM_TILE_ROWS, left = context->n_rows - first;
+    const int first = tile * NORM_TILE_ROWS, left = context->n_active - first;
 
     switch ((enum layer_phase)phase) {
     case PHASE_ATTN_NORM:
@@ -229,42 +230,60 @@ static void step_tile(void *argument, int phase, int tile, int thread)
     }
 }
 
-/* Lays the rows of the runs one behind the other and cuts their queries into attention items. */
+/* Cuts the queries of a run from its `from`-th on into attention items; the first of them is row
+ * `to` of what follows. Returns the number of items. */
+static int step_cut_queries(struct attention_item *items, const struct batch_run *run, int row,
+                            int from, int to)
+{
+    int n = 0;
+
+    for (int j = from; j < run->count; j += ATTENTION_QUERIES) {
+        const int left = run->count - j;
+        items[n++] = (struct attention_item){
+            .row = row + j,
+            .to = to + j - from,
+            .count = left < ATTENTION_QUERIES ? left : ATTENTION_QUERIES,
+            .position = run->start + j,
+            .pages = run->pages,
+        };
+    }
+    return n;
+}
+
+static void step_lay_out_run(struct engine_context *context, const struct batch_run *run)
+{
+    const int first_logits = run->count - run->n_logits;
+
+    assert(run->count > 0 && run->start >= 0 && run->n_logits >= 0 && first_logits >= 0);
+    assert(run->count <= context->max_rows - context->n_rows);
+    assert(run->n_logits <= context->max_logits - context->n_logits);
+    assert(run->start <= context->engine->max_positions - run->count);
+    context->n_items += step_cut_queries(context->items + context->n_items, run, context->n_rows, 0,
+                                         context->n_rows);
+    context->n_last_items += step_cut_queries(context->last_items + context->n_last_items, run,
+                                              context->n_rows, first_logits, context->n_logits);
+    for (int j = 0; j < run->count; j++) {
+        const int position = run->start + j;
+        assert(run->tokens[j] >= 0 && run->tokens[j] < context->engine->shape->n_vocab);
+        if (j >= first_logits)
+            context->logits_rows[context->n_logits++] = context->n_rows;
+        context->rows[context->n_rows++] = (struct step_row){
+            .position = position,
+            .token = run->tokens[j],
+            .page = run->pages[position / PAGE_TOKENS],
+        };
+    }
+}
+
+/* Lays the rows of the runs one behind the other. */
 static void step_lay_out(struct engine_context *context, const struct batch_run *runs, int n_runs)
 {
-    context->n_rows = context->n_items = context->n_logits = 0;
-    for (int i = 0; i < n_runs; i++) {
-        const struct batch_run *run = &runs[i];
-        assert(run->count > 0 && run->start >= 0 && run->n_logits >= 0);
-        assert(run->n_logits <= run->count && run->count <= context->max_rows - context->n_rows);
-        assert(run->n_logits <= context->max_logits - context->n_logits);
-        assert(run->start <= context->engine->max_positions - run->count);
-        for (int j = run->count - run->n_logits; j < run->count; j++)
-            context->logits_rows[context->n_logits++] = context->n_rows + j;
-        for (int j = 0; j < run->count; j += ATTENTION_QUERIES) {
-            const int left = run->count - j;
-            context->items[context->n_items++] = (struct attention_item){
-                .row = context->n_rows + j,
-                .count = left < ATTENTION_QUERIES ? left : ATTENTION_QUERIES,
-                .position = run->start + j,
-                .pages = run->pages,
-            };
-        }
-        for (int j = 0; j < run->count; j++) {
-            const int position = run->start + j;
-            assert(run->tokens[j] >= 0 && run->tokens[j] < context->engine->shape->n_vocab);
-            context->rows[context->n_rows++] = (struct step_row){
-                .position = position,
-                .token = run->tokens[j],
-                .page = run->pages[position / PAGE_TOKENS],
-            };
-        }
-    }
+    context->n_rows = context->n_items = context->n_last_items = context->n_logits = 0;
+    for (int i = 0; i < n_runs; i++)
+        step_lay_out_run(context, &runs[i]);
     /* Several short queries to a tile, but enough tiles for every thread. */
     context->items_per_tile = context->n_items / (context->n_threads * 8);
-    if (context->items_per_tile < 1)
-        context->items_per_tile = 1;
-    if (context->n_rows > 2 * context->n_items)
+    if (context->items_per_tile < 1 || context->n_rows > 2 * context->n_items)
         context->items_per_tile = 1;
 }
 

@@ -18,10 +18,10 @@ static int product_ceil(int a, int b)
     return (a + b - 1) / b;
 }
 
-int step_plan_product(struct engine_context *context, int rows, int panels, int columns)
+int step_plan_product(struct engine_context *context, int panels, int columns)
 {
     struct product_plan *plan = &context->plan;
-    const int blocks = step_row_blocks(rows);
+    const int blocks = step_row_blocks(context->n_active);
     const int wanted = context->n_threads * TILES_PER_THREAD;
 
     plan->panels = panels;
@@ -44,7 +44,7 @@ struct tile_range {
     int panel, panel_end, block, block_end;
 };
 
-static struct tile_range product_range(const struct engine_context *context, int tile, int rows)
+static struct tile_range product_range(const struct engine_context *context, int tile)
 {
     const struct product_plan *plan = &context->plan;
     struct tile_range range;
@@ -55,18 +55,18 @@ static struct tile_range product_range(const struct engine_context *context, int
         range.panel_end = plan->panels;
     range.block = tile / plan->panel_tiles * plan->blocks_per_tile;
     range.block_end = range.block + plan->blocks_per_tile;
-    if (range.block_end > step_row_blocks(rows))
-        range.block_end = step_row_blocks(rows);
+    if (range.block_end > step_row_blocks(context->n_active))
+        range.block_end = step_row_blocks(context->n_active);
     return range;
 }
 
-/* Panels [panel, panel + n_panels) of the weight times block `block` of `rows` rows. Returns the
- * number of rows in the block. */
+/* Panels [panel, panel + n_panels) of the weight times block `block` of the active rows. Returns
+ * the number of rows in the block. */
 static int product_block(const struct engine_context *context, const struct weight *weight,
-                         const struct stage *stage, int rows, int panel, int n_panels, int block,
-                         float *out, size_t out_stride)
+                         const struct stage *stage, int panel, int n_panels, int block, float *out,
+                         size_t out_stride)
 {
-    const int blocks = stage->columns / QUANT_BLOCK, left = rows - block * ROW_BLOCK;
+    const int blocks = stage->columns / QUANT_BLOCK, left = context->n_active - block * ROW_BLOCK;
     const struct gemm_tile tile = {
         .panels = weight->panels + (size_t)panel * weight->panel_bytes,
         .panel_bytes = weight->panel_bytes,
@@ -156,7 +156,7 @@ static void product_finish_qkv(const struct engine_context *context, int layer, 
 void step_qkv_tile(struct engine_context *context, int layer, int tile, int thread)
 {
     const struct weight *weights = context->engine->layers[layer].qkv;
-    const struct tile_range range = product_range(context, tile, context->n_rows);
+    const struct tile_range range = product_range(context, tile);
     float *out = context->threads[thread].product[0];
 
     for (int block = range.block; block < range.block_end; block++) {
@@ -168,9 +168,8 @@ void step_qkv_tile(struct engine_context *context, int layer, int tile, int thre
             const int n = (to - from) * PANEL_ROWS;
             if (n <= 0)
                 continue;
-            const int n_rows =
-                product_block(context, &weights[w], &context->normed, context->n_rows, from - base,
-                              to - from, block, out, (size_t)n);
+            const int n_rows = product_block(context, &weights[w], &context->normed, from - base,
+                                             to - from, block, out, (size_t)n);
             product_finish_qkv(context, layer, w, block, n_rows, (from - base) * PANEL_ROWS, out,
                                n);
         }
@@ -183,7 +182,7 @@ void step_gate_up_tile(struct engine_context *context, int layer, int tile, int 
 {
     const struct engine_layer *weights = &context->engine->layers[layer];
     const struct cpu_kernels *kernels = context->engine->kernels;
-    const struct tile_range range = product_range(context, tile, context->n_rows);
+    const struct tile_range range = product_range(context, tile);
     const struct step_thread *scratch = &context->threads[thread];
 
     for (int block = range.block; block < range.block_end; block++) {
@@ -194,9 +193,8 @@ void step_gate_up_tile(struct engine_context *context, int layer, int tile, int 
                 count = TILE_PANELS / 4;
             const int n = count * QUANT_BLOCK;
             for (int i = 0; i < 2; i++)
-                n_rows =
-                    product_block(context, &weights->gate_up[i], &context->normed, context->n_rows,
-                                  2 * unit, 2 * count, block, scratch->product[i], (size_t)n);
+                n_rows = product_block(context, &weights->gate_up[i], &context->normed, 2 * unit,
+                                       2 * count, block, scratch->product[i], (size_t)n);
             for (int t = 0; t < n_rows; t++) {
                 float *gate = scratch->product[0] + t * n, *up = scratch->product[1] + t * n;
                 kernels->swiglu(gate, up, n, gate);
@@ -210,16 +208,17 @@ void step_gate_up_tile(struct engine_context *context, int layer, int tile, int 
 void step_residual_tile(struct engine_context *context, const struct weight *weight,
                         const struct stage *stage, int tile, int thread)
 {
-    const struct tile_range range = product_range(context, tile, context->n_rows);
+    const struct tile_range range = product_range(context, tile);
     const int panels = range.panel_end - range.panel, n = panels * PANEL_ROWS;
     const size_t n_embd = (size_t)context->engine->shape->n_embd;
     float *out = context->threads[thread].product[0];
 
     for (int block = range.block; block < range.block_end; block++) {
-        const int n_rows = product_block(context, weight, stage, context->n_rows, range.panel,
-                                         panels, block, out, (size_t)n);
+        const int n_rows =
+            product_block(context, weight, stage, range.panel, panels, block, out, (size_t)n);
         for (int t = 0; t < n_rows; t++) {
-            float *x = context->x + (size_t)(block * ROW_BLOCK + t) * n_embd;
+            float *x =
+                context->x + (size_t)step_active_row(context, block * ROW_BLOCK + t) * n_embd;
             context->engine->kernels->add(x + range.panel * PANEL_ROWS, out + t * n, n);
         }
     }
@@ -227,13 +226,13 @@ void step_residual_tile(struct engine_context *context, const struct weight *wei
 
 void step_head_tile(struct engine_context *context, int tile)
 {
-    const struct tile_range range = product_range(context, tile, context->n_logits);
+    const struct tile_range range = product_range(context, tile);
     const size_t stride = engine_logits_stride(context->engine);
 
     for (int block = range.block; block < range.block_end; block++) {
         float *out = context->logits + (size_t)(block * ROW_BLOCK) * stride +
                      (size_t)(range.panel * PANEL_ROWS);
-        (void)product_block(context, &context->engine->head, &context->headed, context->n_logits,
-                            range.panel, range.panel_end - range.panel, block, out, stride);
+        (void)product_block(context, &context->engine->head, &context->headed, range.panel,
+                            range.panel_end - range.panel, block, out, stride);
     }
 }

@@ -9,6 +9,7 @@
 #include "worker/engine.h"
 #include "worker/engine_state.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,9 +29,9 @@ struct step_row {
     int32_t token, page;
 };
 
-/* Queries of one run. */
+/* Queries of one run: rows of the batch, and of the input of the product that follows. */
 struct attention_item {
-    int row, count, position;
+    int row, to, count, position;
     const int32_t *pages;
 };
 
@@ -53,10 +54,15 @@ struct engine_context {
     const struct kv_arena *arena;
     int lane, max_rows, max_runs, max_logits, n_threads;
 
-    struct step_row *rows;        /* [max_rows] */
-    struct attention_item *items; /* [max_runs + max_rows / ATTENTION_QUERIES] */
-    int *logits_rows;             /* [max_logits]: rows of the batch */
-    int n_rows, n_items, n_logits;
+    struct step_row *rows; /* [max_rows] */
+    /* All queries, then those whose logits are wanted; each [max_runs + max_rows / 8] at most. */
+    struct attention_item *items, *last_items;
+    int *logits_rows; /* [max_logits]: rows of the batch */
+    int n_rows, n_items, n_last_items, n_logits;
+    /* Rows that the phase in progress computes. Past the keys and values of the last layer only
+     * those whose logits are wanted are of use: number i is then row logits_rows[i]. */
+    int n_active;
+    bool last;
     int items_per_tile;
     struct product_plan plan;
 
@@ -68,14 +74,20 @@ struct engine_context {
     unsigned char *memory;
 };
 
+/* The row of the batch that is number i of the active ones. */
+static inline int step_active_row(const struct engine_context *context, int i)
+{
+    return context->last ? context->logits_rows[i] : i;
+}
+
 static inline int step_row_blocks(int rows)
 {
     return (rows + ROW_BLOCK - 1) / ROW_BLOCK;
 }
 
-/* step_product.c: the phases that multiply. Each cuts the product of `rows` rows into tiles and
- * computes one of them. */
-int step_plan_product(struct engine_context *context, int rows, int panels, int columns);
+/* step_product.c: the phases that multiply. The first cuts a product of the active rows into
+ * tiles, the others compute one of them. */
+int step_plan_product(struct engine_context *context, int panels, int columns);
 void step_qkv_tile(struct engine_context *context, int layer, int tile, int thread);
 void step_gate_up_tile(struct engine_context *context, int layer, int tile, int thread);
 /* x += weight * stage */
