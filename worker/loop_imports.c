@@ -151,9 +151,10 @@ void imports_give_up(struct worker *worker, struct slot *slot, int error)
     if (slot->import.pulling)
         worker->transport->cancel(&slot->import.pull);
     slot->import.pulling = false;
-    send_ack(worker, slot, false, true, error);
     slot->silent = true; /* never ours: prefill tells the server */
+    /* Before the ACK: with it prefill may end the request, and the server frees it. */
     iteration_end(worker, slot, DONE_CANCELLED, 0);
+    send_ack(worker, slot, false, true, error);
 }
 
 void imports_take_abort(struct worker *worker, struct slot *slot, const struct message *message)
