@@ -1,10 +1,11 @@
 # The Debian packages tandem needs: the only list, sourced by quickstart and run-tests.
 # shellcheck shell=bash disable=SC2034
 
-# To build and serve. curl is for the line that quickstart prints.
+# To build and serve. libcyaml's link line names libyaml, which its package does not bring along;
+# curl is for the line that quickstart prints.
 build_packages=(
     autoconf autoconf-archive automake gcc libc6-dev make pkg-config
-    libcyaml-dev libjansson-dev libmicrohttpd-dev libpcre2-dev
+    libcyaml-dev libjansson-dev libmicrohttpd-dev libpcre2-dev libyaml-dev
     ca-certificates curl python3 python3-pip
 )
 
