@@ -239,6 +239,16 @@ static size_t edit_distance(const char *a, const char *b)
     return row[n];
 }
 
+int config_max_live(const struct config *config)
+{
+    int64_t writers = 0;
+
+    for (size_t i = 0; i < config->n_workers; i++)
+        if (config->workers[i].role != CONFIG_PREFILL)
+            writers += config->workers[i].count;
+    return (int)(writers * config->max_num_seqs + config->max_queue);
+}
+
 const char *config_closest(const char *text, const char *(*next)(const void *context, size_t i),
                            const void *context)
 {

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #define CONFIG_WORKERS_MAX 32 /* also the limit of `count` and of their sum */
+#define CONFIG_THREADS_MAX 256
 #define CONFIG_FILE_MAX (1u << 20)
 
 enum config_role { CONFIG_PREFILL, CONFIG_DECODE, CONFIG_BOTH };
@@ -46,8 +47,8 @@ struct config {
     int64_t sse_keepalive_s;   /* 0: none */
     int64_t drain_timeout_s, unhealthy_after_s;
 
-    char *cpu_isa;
-    int64_t threads;   /* 0: one per core */
+    int64_t cpu_isa;   /* index into config_isa_names */
+    int64_t threads;   /* 0: one per core, CONFIG_THREADS_MAX at most */
     int64_t kv_memory; /* bytes; 0: a share of what is free */
     int64_t roles;     /* enum config_roles; only without `workers` */
 
@@ -109,6 +110,12 @@ void config_clear_list(struct config *config, const struct option_row *row);
 int config_finish(struct config *config, struct err *err);
 
 const char *config_role_name(enum config_role role);
+
+/* As the engine knows them; ends with NULL. */
+extern const char *const config_isa_names[];
+
+/* Requests that may be live at once: those running and those waiting. After config_finish. */
+int config_max_live(const struct config *config);
 
 /* The candidate closest to `text` by edit distance, or NULL when none is near. next returns the
  * i-th candidate or NULL at the end. */

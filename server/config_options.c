@@ -6,6 +6,7 @@
 #define MIB (1024 * KIB)
 #define GIB (1024 * MIB)
 
+const char *const config_isa_names[] = {"auto", "plain", "avx2", "avx512vnni", NULL};
 static const char *const policy_names[] = {"fcfs", NULL};
 static const char *const roles_names[] = {"split", "both", NULL};
 static const char *const transport_names[] = {"exchange", "copy", NULL};
@@ -221,7 +222,7 @@ const struct option_row option_rows[] = {
      OPTION_NUMBER,
      AT(threads),
      0,
-     1024,
+     CONFIG_THREADS_MAX,
      NULL,
      "0",
      "Compute threads shared by all workers; 0: one per core this process may use."},
@@ -229,14 +230,13 @@ const struct option_row option_rows[] = {
      "cpu_isa",
      {"--cpu-isa"},
      "NAME",
-     OPTION_TEXT,
+     OPTION_CHOICE,
      AT(cpu_isa),
      0,
      0,
-     NULL,
+     config_isa_names,
      "auto",
-     "Instruction set of the kernels: plain, avx2, avx512vnni, or auto for the best this machine "
-     "runs."},
+     "Instruction set of the kernels; auto is the best this machine runs."},
     {"engine",
      "kv_memory",
      {"--kv-memory"},

@@ -23,6 +23,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,10 @@
 #define PORT_NAME_MAX 80
 #define INBOX_PER_REQUEST 8 /* messages of a request that may wait while the server is busy */
 #define INBOX_MIN 16384
+#define CPUS_MAX (1 << 16)
 #define DESCRIPTORS_BESIDES 64 /* files, pipes and libraries, beside the clients' sockets */
+
+_Static_assert(CONFIG_THREADS_MAX == TEAM_THREADS_MAX, "the option's range is the team's");
 
 struct running {
     const struct config *config;
@@ -76,11 +80,27 @@ static void sample_worker(const void *context, struct worker_sample *ret)
     };
 }
 
+/* Cores this process may use. The kernel refuses (EINVAL) a set smaller than its own. */
 static int count_cores(void)
 {
-    cpu_set_t set;
+    for (int cpus = CPU_SETSIZE; cpus <= CPUS_MAX; cpus *= 2) {
+        cpu_set_t *set = CPU_ALLOC((size_t)cpus);
+        size_t size = CPU_ALLOC_SIZE((size_t)cpus);
+        bool known = set && sched_getaffinity(0, size, set) == 0;
+        int count = known ? CPU_COUNT_S(size, set) : 1;
 
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+        CPU_FREE(set);
+        if (known)
+            return count;
+    }
+    return 1;
+}
+
+static int count_threads(const struct config *config)
+{
+    int cores = config->threads ? (int)config->threads : count_cores();
+
+    return cores < CONFIG_THREADS_MAX ? cores : CONFIG_THREADS_MAX;
 }
 
 /* A descriptor per client: raises the process's limit as far as it may. */
@@ -102,7 +122,7 @@ static void raise_descriptor_limit(const struct config *config)
 static int serve_open_model(struct running *r, struct err *err)
 {
     uint64_t began = clock_now_ns();
-    int threads = r->config->threads ? (int)r->config->threads : count_cores();
+    int threads = count_threads(r->config);
 
     log_info("loading %s", r->config->model_path);
     int rc = model_open(&r->model, r->config->model_path, err);
@@ -112,8 +132,8 @@ static int serve_open_model(struct running *r, struct err *err)
     if (rc == 0)
         rc = team_create(&r->team, threads, err);
     if (rc == 0)
-        rc = engine_open(&r->engine, r->model, r->config->cpu_isa, r->team, r->text.max_model_len,
-                         err);
+        rc = engine_open(&r->engine, r->model, config_isa_names[r->config->cpu_isa], r->team,
+                         r->text.max_model_len, err);
     if (rc == 0)
         log_info("%s (%s): %.0f MiB of weights repacked for %s with %d threads in %.2f s",
                  r->text.names[0], r->model->architecture,
@@ -174,23 +194,12 @@ static int serve_worker(struct running *r, const struct config_worker *from, int
     return 0;
 }
 
-/* Table of live requests, as service_max_live counts it, before there are ports. */
-static int count_slots(const struct config *config)
-{
-    int64_t writers = 0;
-
-    for (size_t i = 0; i < config->n_workers; i++)
-        if (config->workers[i].role != CONFIG_PREFILL)
-            writers += config->workers[i].count;
-    return (int)(writers * config->max_num_seqs + config->max_queue);
-}
-
 static int serve_open_workers(struct running *r, struct err *err)
 {
     const struct config *config = r->config;
     const struct kv_layout layout = engine_kv_layout(r->engine);
     const size_t page_bytes = kv_page_bytes(&layout);
-    int pages[CONFIG_WORKERS_MAX], slots = count_slots(config), first = 0;
+    int pages[CONFIG_WORKERS_MAX], slots = config_max_live(config), first = 0;
     size_t inbox = (size_t)slots * INBOX_PER_REQUEST;
     int total = 0;
     int rc = kv_budget_share(config, page_bytes, PAGE_TOKENS, r->text.max_model_len, pages, err);
@@ -302,7 +311,7 @@ int serve_run(const struct config *config, const char *notify_socket, struct err
         rc = serve_start_workers(r, err);
     if (rc == 0) {
         log_info("listening on http://%s:%d (at most %d tokens per sequence, %d requests at once)",
-                 config->host, port, r->text.max_model_len, count_slots(config));
+                 config->host, port, r->text.max_model_len, config_max_live(config));
         (void)http_run(r->http); /* what was cut short has been logged */
     }
     close_running(r);

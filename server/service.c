@@ -29,15 +29,6 @@ static int read_vocabulary(struct service *service, struct err *err)
     return 0;
 }
 
-int service_max_live(const struct config *config, const struct worker_port *ports, int n_ports)
-{
-    int64_t writers = 0;
-
-    for (int i = 0; i < n_ports; i++)
-        writers += ports[i].role != CONFIG_PREFILL;
-    return (int)(writers * config->max_num_seqs + config->max_queue);
-}
-
 int service_open(struct service *service, const struct service_parts *parts, int epoll_fd,
                  struct err *err)
 {
@@ -54,8 +45,8 @@ int service_open(struct service *service, const struct service_parts *parts, int
                      config->api_key_file, err);
     if (rc < 0)
         return rc;
-    rc = dispatch_create(&service->dispatch, parts->ports, parts->n_ports,
-                         service_max_live(config, parts->ports, parts->n_ports), answer_listener);
+    rc = dispatch_create(&service->dispatch, parts->ports, parts->n_ports, config_max_live(config),
+                         answer_listener);
     if (rc < 0) {
         auth_destroy(service->auth);
         return err_set(err, ENOMEM, "out of memory for the table of requests");

@@ -56,9 +56,6 @@ int service_open(struct service *service, const struct service_parts *parts, int
 /* No exchange is in work and no worker holds a request. */
 void service_close(struct service *service);
 
-/* Requests that may be live at once: those running and those waiting. */
-int service_max_live(const struct config *config, const struct worker_port *ports, int n_ports);
-
 /* NULL admits any name (the field may be left out). */
 bool service_serves(const struct service *service, const char *model);
 

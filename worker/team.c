@@ -27,7 +27,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define TEAM_THREADS_MAX 256
 #define FIELD_BITS 20 /* tiles of a phase; overshooting claims stay below 2^20 */
 #define FIELD_MASK ((UINT64_C(1) << FIELD_BITS) - 1)
 #define TILES_MAX (1 << (FIELD_BITS - 1))

@@ -32,6 +32,7 @@ void team_destroy(struct team *team);
 int team_threads(const struct team *team);
 
 #define TEAM_LANES_MAX 64
+#define TEAM_THREADS_MAX 256
 /* Returns the lane's index or -ENOSPC. Any time, one thread at a time. */
 int team_add_lane(struct team *team, enum team_priority priority);
 

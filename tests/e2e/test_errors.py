@@ -181,10 +181,23 @@ def test_headers_too_large(server):
         assert wire.head()[0] in (400, 413, 431)
 
 
+GUARDED = [("GET", "/v1/models"), ("GET", "/v1/models/" + NAME), ("POST", CHAT), ("POST", TEXT),
+           ("POST", "/tokenize"), ("POST", "/detokenize")]
+
+
 def test_authentication(start):
     server = start("--api-key", "first", "--api-key", "second")
     with server.http() as http:
-        assert http.get("/health").status_code == 200
+        for path in ("/health", "/ready", "/metrics", "/version"):
+            for headers in ({}, {"Authorization": "Bearer third"}):
+                assert http.get(path, headers=headers).status_code == 200, path
+        for method, path in GUARDED:
+            bare = http.request(method, path, json={})
+            check_error(bare, 401, "invalid_api_key")
+            assert bare.headers["www-authenticate"] == "Bearer"
+            known = http.request(method, path, json={},
+                                 headers={"Authorization": "Bearer second"})
+            assert known.status_code in (200, 400), (path, known.text)
         for key in (None, "third", "firs", "firstx", "first second"):
             headers = {} if key is None else {"Authorization": f"Bearer {key}"}
             answer = http.post(TEXT, json={"prompt": "x", "max_tokens": 1}, headers=headers)

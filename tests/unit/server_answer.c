@@ -51,6 +51,7 @@ static int front_open(void **state)
     assert_int_equal(config_init(&f->config), 0);
     f->config.max_num_seqs = 2;
     f->config.max_queue = 0;
+    assert_int_equal(config_finish(&f->config, &err), 0);
     f->port = (struct worker_port){.name = "w", .role = CONFIG_BOTH, .mailbox = f->mailbox};
     const struct service_parts parts = {.config = &f->config,
                                         .tokenizer = f->tokenizer,

@@ -34,6 +34,10 @@ static void wrong_files_say_where(void **state)
         {"server: {host: a,\n  port: x}\n",
          "f.yaml:2: server.port: 'x' is not a whole number from 0 to 65535"},
         {"engine:\n  roles: cook\n", "f.yaml:2: engine.roles: 'cook' is not one of: split, both"},
+        {"engine:\n  threads: 2\n  cpu_isa: sse9\n",
+         "f.yaml:3: engine.cpu_isa: 'sse9' is not one of: auto, plain, avx2, avx512vnni"},
+        {"engine:\n  threads: 257\n",
+         "f.yaml:2: engine.threads: '257' is not a whole number from 0 to 256"},
         {"engine:\n  kv_memory: 2 GiBs\n",
          "f.yaml:2: engine.kv_memory: '2 GiBs' is not a whole number of bytes (such as 512MiB or "
          "2GiB) from 0 to 70368744177664"},
@@ -74,7 +78,7 @@ static void values_arrive(void **state)
     (void)state;
     assert_int_equal(parse(&config,
                            "model:\n  path: /m.gguf\n  served_names: [a, b]\n"
-                           "engine:\n  kv_memory: 2GiB\n  roles: both\n"
+                           "engine:\n  kv_memory: 2GiB\n  roles: both\n  cpu_isa: avx2\n"
                            "transfer:\n  transport: copy\n"
                            "workers:\n  - {name: p, role: prefill, count: 2, kv_share: 0.5}\n"
                            "  - {name: d, role: decode}\n",
@@ -86,12 +90,14 @@ static void values_arrive(void **state)
     assert_string_equal(config.served_names.items[1], "b");
     assert_int_equal(config.kv_memory, 2147483648);
     assert_int_equal(config.roles, CONFIG_ROLES_BOTH);
+    assert_string_equal(config_isa_names[config.cpu_isa], "avx2");
     assert_int_equal(config.transport, CONFIG_COPY);
     assert_int_equal(config.port, 8000);
     assert_int_equal(config.n_workers, 2);
     assert_int_equal(config.workers[0].count, 2);
     assert_true(config.workers[0].kv_share == 0.5 && config.workers[1].kv_share == 1);
     assert_int_equal(config.workers[1].role, CONFIG_DECODE);
+    assert_int_equal(config_max_live(&config), 64 + 1024); /* only decode keeps requests running */
     config_free(&config);
 }
 
