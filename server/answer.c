@@ -342,11 +342,11 @@ static int begin_choice(struct choice *choice, const struct token_list *list)
     return rc;
 }
 
-static int submit_choice(struct choice *choice, struct token_list *list, struct api_error *error)
+static int submit_choice(struct choice *choice, struct api_error *error)
 {
     struct answer *answer = choice->answer;
     struct dispatch_job job = {
-        .tokens = list->ids,
+        .tokens = choice->prompt.ids,
         .n_tokens = choice->n_prompt,
         .max_tokens = choice->max_tokens,
         .min_tokens = answer->request.min_tokens,
@@ -357,89 +357,81 @@ static int submit_choice(struct choice *choice, struct token_list *list, struct 
 
     if (dispatch_submit(answer->service->dispatch, &job, choice, &choice->entry) < 0)
         return api_error_set(error, 500, NULL, NULL, "Out of memory.");
-    *list = (struct token_list){0};
+    choice->prompt = (struct token_list){0};
     answer->service->metrics.prompt_tokens += (uint64_t)choice->n_prompt;
     return 0;
 }
 
-/* Everything that can refuse the request comes before anything of it is submitted. */
-static int prepare_choices(struct answer *answer, struct token_list *lists, struct api_error *error)
+static int prepare_choice(struct choice *choice, struct api_error *error)
+{
+    struct answer *answer = choice->answer;
+    int rc = prompt_of_choice(answer, choice->index, &choice->prompt, error);
+
+    if (rc == 0)
+        rc = prompt_budget(answer->service, &answer->request, choice->prompt.count,
+                           &choice->max_tokens, error);
+    if (rc < 0)
+        return rc;
+    choice->stop_string = choice->stop_id = -1;
+    choice->n_prompt = (int)choice->prompt.count;
+    buf_init(&choice->text, TEXT_MAX_BYTES);
+    detokenizer_init(&choice->detok, answer->service->parts.tokenizer,
+                     !answer->request.skip_special);
+    stop_text_init(&choice->stop, &answer->request.stops, answer->request.include_stop);
+    if (begin_choice(choice, &choice->prompt) < 0)
+        return api_error_set(error, 500, NULL, NULL, "Out of memory.");
+    return 0;
+}
+
+/* Everything the request itself can be refused for. */
+static int prepare_choices(struct answer *answer, int n_choices, struct api_error *error)
 {
     int rc = 0;
 
-    for (int i = 0; i < answer->n_choices && rc == 0; i++) {
-        struct choice *choice = &answer->choices[i];
-
-        rc = prompt_of_choice(answer, i, &lists[i], error);
-        if (rc == 0)
-            rc = prompt_budget(answer->service, &answer->request, lists[i].count,
-                               &choice->max_tokens, error);
-        if (rc < 0)
-            break;
-        choice->answer = answer;
-        choice->index = i;
-        choice->stop_string = choice->stop_id = -1;
-        choice->n_prompt = (int)lists[i].count;
-        buf_init(&choice->text, TEXT_MAX_BYTES);
-        detokenizer_init(&choice->detok, answer->service->parts.tokenizer,
-                         !answer->request.skip_special);
-        stop_text_init(&choice->stop, &answer->request.stops, answer->request.include_stop);
-        if (begin_choice(choice, &lists[i]) < 0)
-            rc = api_error_set(error, 500, NULL, NULL, "Out of memory.");
-    }
-    return rc;
-}
-
-static int start_choices(struct answer *answer, struct api_error *error)
-{
-    struct token_list *lists = calloc((size_t)answer->n_choices, sizeof *lists);
-
-    if (!lists)
+    answer->choices = calloc((size_t)n_choices, sizeof *answer->choices);
+    if (!answer->choices)
         return api_error_set(error, 500, NULL, NULL, "Out of memory.");
-    int rc = prepare_choices(answer, lists, error);
-
-    for (int i = 0; i < answer->n_choices && rc == 0; i++) {
-        rc = submit_choice(&answer->choices[i], &lists[i], error);
-        answer->n_open += rc == 0;
+    answer->n_choices = n_choices;
+    for (int i = 0; i < n_choices && rc == 0; i++) {
+        answer->choices[i].answer = answer;
+        answer->choices[i].index = i;
+        rc = prepare_choice(&answer->choices[i], error);
     }
-    for (int i = 0; i < answer->n_choices; i++)
-        token_list_free(&lists[i]);
-    free(lists);
+    if (rc == 0 && api_request_let_body_go(&answer->request) < 0)
+        rc = api_error_set(error, 500, NULL, NULL, "Out of memory.");
     return rc;
 }
 
-static int check_admission(struct service *service, const struct api_request *request,
-                           int n_choices, struct api_error *error)
+static int check_model_name(const struct service *service, const struct api_request *request,
+                            struct api_error *error)
 {
     char names[256] = "";
 
-    if (!service_serves(service, request->model)) {
-        for (size_t i = 0; i < service->parts.n_names; i++) {
-            size_t used = strlen(names);
-
-            snprintf(names + used, sizeof names - used, "%s'%s'", i ? ", " : "",
-                     service->parts.names[i]);
-        }
-        return api_error_set(error, 404, "model_not_found", "model",
-                             "The model '%.100s' does not exist; served are: %s.", request->model,
-                             names);
-    }
-    if (dispatch_room(service->dispatch) >= n_choices)
+    if (service_serves(service, request->model))
         return 0;
-    service->metrics.refused++;
-    int rc = api_error_set(error, 503, "server_overloaded", NULL,
-                           "The server's queue is full; try again later.");
+    for (size_t i = 0; i < service->parts.n_names; i++) {
+        size_t used = strlen(names);
 
-    error->retry_after_s = 1;
-    return rc;
+        snprintf(names + used, sizeof names - used, "%s'%s'", i ? ", " : "",
+                 service->parts.names[i]);
+    }
+    return api_error_set(error, 404, "model_not_found", "model",
+                         "The model '%.100s' does not exist; served are: %s.", request->model,
+                         names);
 }
 
-int answer_create(struct answer **ret_answer, struct service *service, struct exchange *exchange,
-                  struct api_request *request, const char *id, uint64_t arrived_ns,
-                  struct api_error *error)
+int answer_check_room(struct service *service, int n_requests, struct api_error *error)
 {
-    int n_choices = request->kind == API_CHAT ? 1 : request->n_prompts;
-    int rc = check_admission(service, request, n_choices, error);
+    if (dispatch_room(service->dispatch) >= n_requests)
+        return 0;
+    service->metrics.refused++;
+    return api_error_overloaded(error, "The server's queue is full; try again later.");
+}
+
+int answer_create(struct answer **ret_answer, struct service *service, struct api_request *request,
+                  const char *id, uint64_t arrived_ns, struct api_error *error)
+{
+    int rc = check_model_name(service, request, error);
     struct answer *answer = rc == 0 ? calloc(1, sizeof *answer) : NULL;
 
     if (!answer) {
@@ -447,26 +439,37 @@ int answer_create(struct answer **ret_answer, struct service *service, struct ex
         return rc < 0 ? rc : api_error_set(error, 500, NULL, NULL, "Out of memory.");
     }
     answer->service = service;
-    answer->exchange = exchange;
     answer->request = *request;
     *request = (struct api_request){0};
     answer->arrived_ns = arrived_ns;
-    answer->written_ns = answer->taken_ns = clock_now_ns();
     answer->created = time(NULL);
     snprintf(answer->id, sizeof answer->id, "%s-%s",
              answer->request.kind == API_CHAT ? "chatcmpl" : "cmpl", id);
     buf_init(&answer->out, (size_t)service->parts.config->output_buffer_bytes);
     collect_stop_ids(answer);
-    answer->choices = calloc((size_t)n_choices, sizeof *answer->choices);
-    answer->n_choices = answer->choices ? n_choices : 0;
-    rc = answer->choices ? start_choices(answer, error)
-                         : api_error_set(error, 500, NULL, NULL, "Out of memory.");
+    rc = prepare_choices(answer, answer->request.kind == API_CHAT ? 1 : answer->request.n_prompts,
+                         error);
     if (rc < 0) {
         answer_destroy(answer);
         return rc;
     }
     *ret_answer = answer;
     return 0;
+}
+
+int answer_start(struct answer *answer, struct exchange *exchange, struct api_error *error)
+{
+    int rc = answer_check_room(answer->service, answer->n_choices, error);
+
+    answer->exchange = exchange;
+    answer->written_ns = answer->taken_ns = clock_now_ns();
+    for (int i = 0; i < answer->n_choices && rc == 0; i++) {
+        rc = submit_choice(&answer->choices[i], error);
+        answer->n_open += rc == 0;
+    }
+    if (rc < 0)
+        answer_destroy(answer);
+    return rc;
 }
 
 void answer_destroy(struct answer *answer)
@@ -479,6 +482,7 @@ void answer_destroy(struct answer *answer)
         for (size_t k = 0; k < choice->n_tokens_kept; k++)
             free(choice->tokens[k].logprobs);
         free(choice->tokens);
+        token_list_free(&choice->prompt);
         free(choice->prompt_ids);
         buf_free(&choice->text);
     }

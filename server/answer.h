@@ -4,7 +4,7 @@
  *
  * Tokens become text, text passes the stop strings, and what is safe is written as server-sent
  * events at once or as one JSON object at the end. The answer knows no HTTP: it wakes its exchange
- * when there is something to send. Owner: its exchange; server thread.
+ * when there is something to send. Owner: its exchange; server thread, once it was started.
  */
 #ifndef TANDEM_SERVER_ANSWER_H
 #define TANDEM_SERVER_ANSWER_H
@@ -40,7 +40,8 @@ struct choice {
     int32_t stop_id; /* the client's stop_token_ids entry that ended it, or -1 */
 
     int n_prompt, n_tokens, max_tokens;
-    int32_t *prompt_ids; /* with return_token_ids */
+    struct token_list prompt; /* owned until submitted */
+    int32_t *prompt_ids;      /* with return_token_ids */
     struct detokenizer detok;
     struct stop_text stop;
     struct buf text;             /* safe to send and not yet written */
@@ -55,7 +56,7 @@ enum answer_state { ANSWER_LIVE, ANSWER_DONE, ANSWER_FAILED };
 
 struct answer {
     struct service *service;
-    struct exchange *exchange;
+    struct exchange *exchange;  /* NULL until answer_start */
     struct api_request request; /* owned */
     char id[ANSWER_ID_MAX];
     int64_t created; /* Unix time */
@@ -73,11 +74,17 @@ struct answer {
     uint64_t taken_ns;   /* last time the client took something, or there was nothing to take */
 };
 
-/* Checks what the request asks for against model and load, and submits it. `request` is moved from
- * in any case. id: the unique part of the answer's id. On failure nothing of it is left. */
-int answer_create(struct answer **ret_answer, struct service *service, struct exchange *exchange,
-                  struct api_request *request, const char *id, uint64_t arrived_ns,
-                  struct api_error *error);
+/* Checks what the request asks for against the model, and makes prompt tokens. `request` is moved
+ * from in any case; its body is let go. id: the unique part of the answer's id. On failure nothing
+ * is left. Any thread: reads nothing of the service but what service_open left immutable. */
+int answer_create(struct answer **ret_answer, struct service *service, struct api_request *request,
+                  const char *id, uint64_t arrived_ns, struct api_error *error);
+
+/* 503 when there is no room for so many more requests. */
+int answer_check_room(struct service *service, int n_requests, struct api_error *error);
+
+/* Submits it when there is room. On failure it is destroyed. */
+int answer_start(struct answer *answer, struct exchange *exchange, struct api_error *error);
 
 /* Cancels what is still running. The exchange does not exist any more afterwards. */
 void answer_destroy(struct answer *answer);

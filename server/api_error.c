@@ -49,3 +49,11 @@ void api_error_write(const struct api_error *error, struct buf *out)
         buf_puts(out, "null");
     buf_puts(out, "}}");
 }
+
+int api_error_overloaded(struct api_error *error, const char *message)
+{
+    int rc = api_error_set(error, 503, "server_overloaded", NULL, "%s", message);
+
+    error->retry_after_s = 1;
+    return rc;
+}

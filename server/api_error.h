@@ -3,7 +3,7 @@
  * status it travels with.
  *
  * Functions that check a request take a `struct api_error *`, return 0 or a negative errno and fill
- * it on failure. Plain memory owned by the caller; server thread.
+ * it on failure. Plain memory owned by the caller.
  */
 #ifndef TANDEM_SERVER_API_ERROR_H
 #define TANDEM_SERVER_API_ERROR_H
@@ -31,5 +31,8 @@ int api_error_set(struct api_error *error, int status, const char *code, const c
 
 /* Appends {"error":{...}} without a line end. */
 void api_error_write(const struct api_error *error, struct buf *out);
+
+/* 503 for want of room; the client may come back in a second. */
+int api_error_overloaded(struct api_error *error, const char *message);
 
 #endif

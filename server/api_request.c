@@ -10,10 +10,36 @@
 #include "server/json_field.h"
 #include "server/sampling_json.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Before anything is parsed. Text that is no JSON may count as anything: it is refused later. */
+static int check_values(const char *bytes, size_t size, struct api_error *error)
+{
+    size_t n_values = 0, n_nodes = 0;
+    bool in_string = false;
+
+    for (size_t i = 0; i < size; i++) {
+        switch (bytes[i]) {
+        case '"': in_string = !in_string; break;
+        case '\\': i += in_string; break;
+        case ',': n_values += !in_string; break;
+        case '{':
+        case '[':
+        case ':': n_nodes += !in_string; break;
+        default: break;
+        }
+    }
+    if (n_values > API_JSON_VALUES_MAX || n_nodes > API_JSON_NODES_MAX)
+        return api_error_set(error, 400, "invalid_json", NULL,
+                             "The request body holds more than %u values, or more than %u members, "
+                             "objects and arrays.",
+                             API_JSON_VALUES_MAX, API_JSON_NODES_MAX);
+    return 0;
+}
 
 int api_body_parse(json_t **ret_body, const char *bytes, size_t size, struct api_error *error)
 {
@@ -22,6 +48,10 @@ int api_body_parse(json_t **ret_body, const char *bytes, size_t size, struct api
     if (size == 0)
         return api_error_set(error, 400, "invalid_json", NULL,
                              "The request body is empty; a JSON object is expected.");
+    int rc = check_values(bytes, size, error);
+
+    if (rc < 0)
+        return rc;
     json_t *body = json_loadb(bytes, size, JSON_ALLOW_NUL, &fault);
 
     if (!body)
@@ -29,9 +59,8 @@ int api_body_parse(json_t **ret_body, const char *bytes, size_t size, struct api
                              "The request body is not valid JSON: %s (byte offset %d).", fault.text,
                              fault.position);
     if (!json_is_object(body)) {
-        int rc = api_error_set(error, 400, "invalid_type", NULL,
-                               "The request body must be a JSON object, not %s.", json_kind(body));
-
+        rc = api_error_set(error, 400, "invalid_type", NULL,
+                           "The request body must be a JSON object, not %s.", json_kind(body));
         json_decref(body);
         return rc;
     }
@@ -305,10 +334,40 @@ int api_request_parse(struct api_request *ret, enum api_kind kind, const char *b
     return rc;
 }
 
+int api_request_let_body_go(struct api_request *request)
+{
+    struct stop_strings *stops = &request->stops;
+    size_t size = 0;
+
+    for (int i = 0; i < stops->count; i++)
+        size += stops->at[i].size;
+    if (size > 0) {
+        request->stop_bytes = malloc(size);
+        if (!request->stop_bytes)
+            return -ENOMEM;
+    }
+    size = 0;
+    for (int i = 0; i < stops->count; i++) {
+        char *copy = request->stop_bytes + size;
+
+        memcpy(copy, stops->at[i].bytes, stops->at[i].size);
+        stops->at[i].bytes = copy;
+        size += stops->at[i].size;
+    }
+    json_decref(request->body);
+    request->body = NULL;
+    request->model = NULL;
+    request->messages = request->template_kwargs = NULL;
+    memset(request->prompts, 0, sizeof request->prompts);
+    return 0;
+}
+
 void api_request_free(struct api_request *request)
 {
     json_decref(request->body);
     free(request->bias);
+    free(request->stop_bytes);
     request->body = NULL;
     request->bias = NULL;
+    request->stop_bytes = NULL;
 }

@@ -12,6 +12,8 @@
 #include "base/log.h"
 #include "server/answer.h"
 #include "server/route.h"
+#include "server/text_thread.h"
+#include "server/text_work.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -26,6 +28,9 @@
 #define DISCARD_FACTOR 4 /* bodies up to this many times the limit are read to be refused */
 #define SLOWEST_BYTES_PER_SECOND \
     4096 /* a body may come as slowly as this, after the first timeout */
+#define INLINE_BODY_MAX \
+    16384             /* larger bodies go to the text thread; 10 ms of tokenising at worst */
+#define BODIES_MAX 64 /* server.max_body_bytes of all bodies that are not yet worked on */
 #define STREAM_BLOCK 4096
 #define STREAM_SOCKET_BYTES 32768
 
@@ -67,12 +72,49 @@ void exchange_wake(struct exchange *exchange)
     MHD_resume_connection(exchange->connection);
 }
 
+/* Nobody waits for the text work any more: it is destroyed, if need be when it comes back. */
+static void give_up_work(struct exchange *exchange)
+{
+    struct text_work *work = exchange->work;
+
+    exchange->work = NULL;
+    if (!work)
+        return;
+    if (work->done) {
+        text_work_destroy(work);
+        return;
+    }
+    work->exchange = NULL;
+    atomic_store(&work->given_up, true);
+}
+
+void exchange_text_done(struct text_work *work)
+{
+    if (!work->exchange) {
+        text_work_destroy(work);
+        return;
+    }
+    work->done = true;
+    exchange_wake(work->exchange);
+}
+
+void exchange_refuse(struct exchange *exchange, const struct api_error *error)
+{
+    give_up_work(exchange);
+    exchange->refused = true;
+    exchange->error = *error;
+    exchange_wake(exchange);
+}
+
 void exchange_hang_up(struct exchange *exchange)
 {
     unwatch(exchange); /* the condition stays true and would be reported for ever */
     if (exchange->gone)
         return;
-    if (exchange->answer && exchange->answer->state == ANSWER_LIVE) {
+    if (exchange->work) {
+        exchange->service->metrics.disconnected++;
+        give_up_work(exchange);
+    } else if (exchange->answer && exchange->answer->state == ANSWER_LIVE) {
         exchange->service->metrics.disconnected++;
         answer_abort(exchange->answer);
     }
@@ -86,6 +128,19 @@ void exchange_cut(struct exchange *exchange)
     exchange_wake(exchange);
 }
 
+static void check_work_deadline(struct exchange *exchange, uint64_t now_ns)
+{
+    uint64_t limit_s = (uint64_t)exchange->service->parts.config->request_timeout_s;
+    struct api_error error;
+
+    if (limit_s == 0 || now_ns <= exchange->arrived_ns + limit_s * 1000000000u)
+        return;
+    api_error_set(&error, 504, "deadline_exceeded", NULL,
+                  "The request took longer than the server's limit of %llu s.",
+                  (unsigned long long)limit_s);
+    exchange_refuse(exchange, &error);
+}
+
 void exchange_tick(struct exchange *exchange, uint64_t now_ns)
 {
     const struct config *config = exchange->service->parts.config;
@@ -94,6 +149,8 @@ void exchange_tick(struct exchange *exchange, uint64_t now_ns)
 
     if (exchange->answer)
         answer_tick(exchange->answer, now_ns);
+    else if (exchange->work)
+        check_work_deadline(exchange, now_ns);
     else if (exchange->status == 0 && now_ns > exchange->arrived_ns + seconds * 1000000000u)
         exchange_cut(exchange);
 }
@@ -160,14 +217,14 @@ static int refuse_early(struct exchange *exchange, const char *url)
         !auth_admits(service->auth, header(exchange, MHD_HTTP_HEADER_AUTHORIZATION)))
         return api_error_set(&exchange->error, 401, "invalid_api_key", NULL,
                              "A valid API key is needed: Authorization: Bearer KEY.");
-    if (exchange->route->post && service->draining) {
+    if (exchange->route->work && service->draining) {
         rc = api_error_set(&exchange->error, 503, "server_draining", NULL,
                            "The server is shutting down.");
         exchange->error.close = true;
         exchange->error.retry_after_s = 1;
         return rc;
     }
-    return exchange->route->post ? refuse_content(exchange) : 0;
+    return exchange->route->work ? refuse_content(exchange) : 0;
 }
 
 static int refuse_too_large(struct exchange *exchange)
@@ -200,7 +257,7 @@ static struct exchange *exchange_begin(struct service *service, struct MHD_Conne
     service->n_exchanges++;
     exchange->refused = refuse_early(exchange, url) < 0;
     /* libmicrohttpd reads until a short read and then misses the end that came with it. */
-    if (exchange->route && exchange->route->post)
+    if (exchange->route && exchange->route->work)
         watch(exchange);
     return exchange;
 }
@@ -295,8 +352,6 @@ static enum MHD_Result queue_answer(struct exchange *exchange)
 {
     struct answer *answer = exchange->answer;
 
-    if (exchange->gone)
-        return MHD_NO;
     if (answer->request.stream)
         return queue_response(exchange, 200, "text/event-stream",
                               MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK,
@@ -322,6 +377,78 @@ static void shrink_socket_buffer(const struct exchange *exchange)
         log_debug("request %s: SO_SNDBUF: %s", exchange->id, strerror(errno));
 }
 
+static void release_body(struct exchange *exchange)
+{
+    exchange->service->body_bytes -= exchange->body.size;
+    buf_free(&exchange->body);
+}
+
+/* The text work is done: answers, or starts what the answer comes from. */
+static enum MHD_Result end_work(struct exchange *exchange)
+{
+    struct text_work *work = exchange->work;
+    struct buf reply = work->reply;
+    int rc = work->rc;
+
+    exchange->work = NULL;
+    exchange->error = work->error;
+    work->reply = (struct buf){0};
+    if (rc == 0 && work->answer) {
+        rc = answer_start(work->answer, exchange, &exchange->error);
+        exchange->answer = rc < 0 ? NULL : work->answer;
+        work->answer = NULL;
+    }
+    text_work_destroy(work);
+    if (rc < 0) {
+        buf_free(&reply);
+        return queue_error(exchange);
+    }
+    if (!exchange->answer)
+        return queue_bytes(exchange, 200, "application/json", &reply);
+    buf_free(&reply);
+    if (exchange->answer->request.stream) {
+        exchange->service->metrics.streams++;
+        shrink_socket_buffer(exchange);
+    }
+    return queue_answer(exchange);
+}
+
+static enum MHD_Result wait_for_work(struct exchange *exchange)
+{
+    if (exchange->work->done)
+        return end_work(exchange);
+    exchange->suspended = true;
+    MHD_suspend_connection(exchange->connection);
+    return MHD_YES;
+}
+
+static enum MHD_Result begin_work(struct exchange *exchange)
+{
+    struct service *service = exchange->service;
+    const bool is_small = exchange->body.size <= INLINE_BODY_MAX;
+
+    if (exchange->route->generates && answer_check_room(service, 1, &exchange->error) < 0)
+        return queue_error(exchange);
+    struct text_work *work = text_work_create(exchange);
+
+    if (!work) {
+        api_error_set(&exchange->error, 500, NULL, NULL, "Out of memory.");
+        return queue_error(exchange);
+    }
+    if (is_small) {
+        text_work_run(work);
+        work->done = true;
+    } else if (text_thread_give(service->text_thread, work) < 0) {
+        text_work_destroy(work);
+        service->metrics.refused++;
+        api_error_overloaded(&exchange->error,
+                             "Too many large requests are waiting; try again later.");
+        return queue_error(exchange);
+    }
+    exchange->work = work;
+    return wait_for_work(exchange);
+}
+
 /* The request is here in full. */
 static enum MHD_Result serve(struct exchange *exchange)
 {
@@ -329,19 +456,15 @@ static enum MHD_Result serve(struct exchange *exchange)
 
     if (exchange->refused)
         return queue_error(exchange);
+    if (strcmp(exchange->method, "POST") == 0)
+        return begin_work(exchange);
     buf_init(&reply.body, ANSWER_BODY_MAX);
     if (route_serve(exchange, &reply, &exchange->error) < 0) {
         buf_free(&reply.body);
         return queue_error(exchange);
     }
-    buf_free(&exchange->body);
-    if (!exchange->answer)
-        return queue_bytes(exchange, reply.status, reply.content_type, &reply.body);
-    if (exchange->answer->request.stream) {
-        exchange->service->metrics.streams++;
-        shrink_socket_buffer(exchange);
-    }
-    return queue_answer(exchange);
+    release_body(exchange);
+    return queue_bytes(exchange, reply.status, reply.content_type, &reply.body);
 }
 
 static enum MHD_Result begin(struct exchange *exchange)
@@ -361,14 +484,28 @@ static enum MHD_Result begin(struct exchange *exchange)
     return queue_error(exchange);
 }
 
+static void refuse_bodies(struct exchange *exchange)
+{
+    exchange->refused = true;
+    exchange->service->metrics.refused++;
+    api_error_overloaded(&exchange->error, "Too many request bodies are on their way in.");
+}
+
 static enum MHD_Result take_body(struct exchange *exchange, const char *bytes, size_t size)
 {
-    if (!exchange->refused && buf_append(&exchange->body, bytes, size) < 0) {
+    struct service *service = exchange->service;
+
+    if (!exchange->refused && size > exchange->body.limit - exchange->body.size)
         refuse_too_large(exchange);
-        buf_free(&exchange->body);
-    }
+    else if (!exchange->refused &&
+             (service->body_bytes + size > BODIES_MAX * exchange->body.limit ||
+              buf_append(&exchange->body, bytes, size) < 0))
+        refuse_bodies(exchange);
+    else if (!exchange->refused)
+        service->body_bytes += size;
     if (!exchange->refused)
         return MHD_YES;
+    release_body(exchange);
     exchange->discarded += size;
     return exchange->discarded / DISCARD_FACTOR > exchange->body.limit ? MHD_NO : MHD_YES;
 }
@@ -390,6 +527,10 @@ enum MHD_Result exchange_access(void *cls, struct MHD_Connection *connection, co
         *upload_size = 0;
         return taken;
     }
+    if (exchange->gone)
+        return MHD_NO;
+    if (exchange->work)
+        return wait_for_work(exchange);
     return exchange->answer ? queue_answer(exchange) : serve(exchange);
 }
 
@@ -407,6 +548,7 @@ void exchange_completed(void *cls, struct MHD_Connection *connection, void **sta
     if (why != MHD_REQUEST_TERMINATED_COMPLETED_OK && exchange->answer &&
         exchange->answer->state == ANSWER_LIVE)
         service->metrics.disconnected++;
+    give_up_work(exchange);
     metrics_http_ended(&service->metrics, exchange->route ? exchange->route->path : "unknown",
                        exchange->method, exchange->status, clock_now_ns() - exchange->arrived_ns);
     log_debug("request %s: %s %s %d in %.3f ms", exchange->id, exchange->method,
@@ -423,6 +565,6 @@ void exchange_completed(void *cls, struct MHD_Connection *connection, void **sta
     else
         service->exchanges = exchange->next;
     service->n_exchanges--;
-    buf_free(&exchange->body);
+    release_body(exchange);
     free(exchange);
 }

@@ -18,6 +18,7 @@
 
 struct answer;
 struct route;
+struct text_work;
 
 #define EXCHANGE_ID_MAX 33
 #define EXCHANGE_CLIENT_ID_MAX 129 /* longest X-Request-Id that is echoed */
@@ -33,16 +34,17 @@ struct exchange {
     char client_id[EXCHANGE_CLIENT_ID_MAX]; /* X-Request-Id as the client gave it, or "" */
     uint64_t arrived_ns;
 
-    struct buf body;
+    struct buf body;  /* counted in service->body_bytes, here or in `work` */
     size_t discarded; /* bytes of body that were dropped: the request is refused anyway */
     bool refused;     /* `error` is the answer */
     struct api_error error;
 
-    struct answer *answer; /* NULL: answered at once */
-    bool suspended;        /* the connection sleeps until exchange_wake */
-    bool watched;          /* the socket is in service->epoll_fd */
-    bool gone;             /* the client is */
-    int status;            /* sent; 0: none yet */
+    struct text_work *work; /* on the text thread, or back from it; NULL: none */
+    struct answer *answer;  /* NULL: answered at once */
+    bool suspended;         /* the connection sleeps until exchange_wake */
+    bool watched;           /* the socket is in service->epoll_fd */
+    bool gone;              /* the client is */
+    int status;             /* sent; 0: none yet */
 };
 
 /* What a route answers at once. */
@@ -64,6 +66,12 @@ void exchange_wake(struct exchange *exchange);
 
 /* The watched socket reported that the client is gone. */
 void exchange_hang_up(struct exchange *exchange);
+
+/* The text thread gave the work back, which may be nobody's any more. */
+void exchange_text_done(struct text_work *work);
+
+/* Gives the text work up and answers with an error. */
+void exchange_refuse(struct exchange *exchange, const struct api_error *error);
 
 /* Ends the connection under a client that does not read. */
 void exchange_cut(struct exchange *exchange);

@@ -12,6 +12,7 @@
 #include "server/exchange.h"
 #include "server/listener.h"
 #include "server/notify.h"
+#include "server/text_thread.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -44,7 +45,7 @@ struct http {
 };
 
 /* Addresses that tell our own descriptors from exchanges in epoll's data. */
-static const char mhd_tag, inbox_tag, signal_tag;
+static const char mhd_tag, inbox_tag, signal_tag, text_tag;
 
 int http_epoll_create(int *ret_fd, struct err *err)
 {
@@ -119,22 +120,30 @@ int http_open(struct http **ret_http, struct service *service, struct mailbox *i
 
     if (rc < 0)
         goto free_http;
-    rc = start_daemon(http, err);
+    rc = text_thread_start(&service->text_thread, err);
     if (rc < 0)
         goto close_listener;
+    rc = start_daemon(http, err);
+    if (rc < 0)
+        goto stop_text_thread;
     rc = add_descriptor(http, MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd,
                         &mhd_tag, err);
     if (rc == 0)
         rc = add_descriptor(http, mailbox_fd(inbox), &inbox_tag, err);
     if (rc == 0)
         rc = add_descriptor(http, signals, &signal_tag, err);
+    if (rc == 0)
+        rc = add_descriptor(http, text_thread_fd(service->text_thread), &text_tag, err);
     if (rc < 0)
         goto stop_daemon;
     *ret_http = http;
     return 0;
 stop_daemon:
     MHD_stop_daemon(http->daemon); /* closes the listening socket */
+    text_thread_stop(service->text_thread);
     goto free_http;
+stop_text_thread:
+    text_thread_stop(service->text_thread);
 close_listener:
     close(http->listen_fd);
 free_http:
@@ -175,6 +184,14 @@ static void take_messages(struct http *http)
         dispatch_receive(http->service->dispatch, &message);
 }
 
+static void take_texts(struct http *http)
+{
+    struct text_work *work;
+
+    while ((work = text_thread_take(http->service->text_thread)))
+        exchange_text_done(work);
+}
+
 static void tick(struct http *http, uint64_t now)
 {
     for (struct exchange *e = http->service->exchanges; e; e = e->next)
@@ -206,7 +223,7 @@ static void http_turn(struct http *http)
     struct epoll_event events[EVENTS_MAX];
     int sleep_ms = time_to_sleep(http, clock_now_ns());
 
-    if (!mailbox_arm(http->inbox))
+    if (!mailbox_arm(http->inbox) || !text_thread_arm(http->service->text_thread))
         sleep_ms = 0;
     int n = epoll_wait(http->service->epoll_fd, events, EVENTS_MAX, sleep_ms);
 
@@ -215,10 +232,11 @@ static void http_turn(struct http *http)
 
         if (tag == &signal_tag)
             take_signals(http);
-        else if (tag != &mhd_tag && tag != &inbox_tag)
+        else if (tag != &mhd_tag && tag != &inbox_tag && tag != &text_tag)
             exchange_hang_up(events[i].data.ptr);
     }
     take_messages(http);
+    take_texts(http);
     uint64_t now = clock_now_ns();
 
     if (http->retry_ns == 0 || now >= http->retry_ns)
@@ -248,6 +266,8 @@ static void end_forcibly(struct http *http)
     for (struct exchange *e = http->service->exchanges; e; e = e->next)
         if (e->answer)
             answer_fail(e->answer, &error);
+        else if (e->work)
+            exchange_refuse(e, &error);
     http->drain_ns = now + FLUSH_NS;
     while (http->service->n_exchanges > 0 && clock_now_ns() < http->drain_ns)
         http_turn(http);
@@ -288,5 +308,6 @@ void http_close(struct http *http)
     exchange_resume_all(http->service);
     MHD_run(http->daemon);
     MHD_stop_daemon(http->daemon); /* completes the other exchanges; closes the listening socket */
+    text_thread_stop(http->service->text_thread);
     free(http);
 }

@@ -1,6 +1,6 @@
 /*
- * Rendering and tokenising run on the server thread, so their input is bounded before they begin:
- * a text that could not fit the window even in the longest tokens is refused unread.
+ * Rendering and tokenising are the dear part of a request, so their input is bounded before they
+ * begin: a text that could not fit the window even in the longest tokens is refused unread.
  */
 #include "server/prompt.h"
 

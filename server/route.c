@@ -89,44 +89,43 @@ static int serve_model(struct exchange *exchange, struct reply *reply, struct ap
                          "The model '%.100s' does not exist; see /v1/models.", exchange->argument);
 }
 
-static int serve_generation(struct exchange *exchange, enum api_kind kind, struct api_error *error)
+static int generation_work(struct text_work *work, enum api_kind kind)
 {
-    struct service *service = exchange->service;
+    struct service *service = work->service;
     struct api_request request;
-    int rc = api_request_parse(&request, kind, exchange->body.bytes ? exchange->body.bytes : "",
-                               exchange->body.size, service->n_vocab, error);
+    int rc = api_request_parse(&request, kind, text_work_body(work), work->body.size,
+                               service->n_vocab, &work->error);
 
+    buf_free(&work->body); /* parsed: the request holds its own copy */
     if (rc < 0) {
         api_request_free(&request);
         return rc;
     }
-    return answer_create(&exchange->answer, service, exchange, &request, exchange->id,
-                         exchange->arrived_ns, error);
+    return answer_create(&work->answer, service, &request, work->id, work->arrived_ns,
+                         &work->error);
 }
 
-static int serve_chat(struct exchange *exchange, struct reply *reply, struct api_error *error)
+static int chat_work(struct text_work *work)
 {
-    (void)reply;
-    return serve_generation(exchange, API_CHAT, error);
+    return generation_work(work, API_CHAT);
 }
 
-static int serve_completion(struct exchange *exchange, struct reply *reply, struct api_error *error)
+static int completion_work(struct text_work *work)
 {
-    (void)reply;
-    return serve_generation(exchange, API_COMPLETION, error);
+    return generation_work(work, API_COMPLETION);
 }
 
 static const struct route routes[] = {
-    {"/health", false, false, true, serve_health},
-    {"/ready", false, false, true, serve_ready},
-    {"/metrics", false, false, true, serve_metrics},
-    {"/version", false, false, true, serve_version},
-    {"/v1/models", false, false, false, serve_models},
-    {"/v1/models/", true, false, false, serve_model},
-    {"/v1/chat/completions", false, true, false, serve_chat},
-    {"/v1/completions", false, true, false, serve_completion},
-    {"/tokenize", false, true, false, serve_tokenize},
-    {"/detokenize", false, true, false, serve_detokenize},
+    {"/health", false, true, false, serve_health, NULL},
+    {"/ready", false, true, false, serve_ready, NULL},
+    {"/metrics", false, true, false, serve_metrics, NULL},
+    {"/version", false, true, false, serve_version, NULL},
+    {"/v1/models", false, false, false, serve_models, NULL},
+    {"/v1/models/", true, false, false, serve_model, NULL},
+    {"/v1/chat/completions", false, false, true, NULL, chat_work},
+    {"/v1/completions", false, false, true, NULL, completion_work},
+    {"/tokenize", false, false, false, NULL, tokenize_work},
+    {"/detokenize", false, false, false, NULL, detokenize_work},
 };
 
 const char *route_method(const char *method)
@@ -156,8 +155,8 @@ int route_find(const char *url, const char *method, const struct route **ret_rou
         return api_error_set(error, 404, "not_found", NULL, "There is nothing at '%.200s'.", url);
     *ret_route = route;
     *ret_argument = route->prefix ? url + strlen(route->path) : "";
-    if (strcmp(method, "OPTIONS") == 0 || strcmp(method, route->post ? "POST" : "GET") == 0 ||
-        (!route->post && strcmp(method, "HEAD") == 0))
+    if (strcmp(method, "OPTIONS") == 0 || strcmp(method, route->work ? "POST" : "GET") == 0 ||
+        (route->serve && strcmp(method, "HEAD") == 0))
         return 0;
     return api_error_set(error, 405, "method_not_allowed", NULL, "%s takes %s, not %s.",
                          route->path, route_allow(route), method);
@@ -167,7 +166,7 @@ const char *route_allow(const struct route *route)
 {
     if (!route)
         return "GET, HEAD, POST, OPTIONS";
-    return route->post ? "POST, OPTIONS" : "GET, HEAD, OPTIONS";
+    return route->work ? "POST, OPTIONS" : "GET, HEAD, OPTIONS";
 }
 
 int route_serve(struct exchange *exchange, struct reply *reply, struct api_error *error)

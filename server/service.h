@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 struct exchange;
+struct text_thread;
 
 /* What the main program has opened; all of it outlives the service. */
 struct service_parts {
@@ -44,7 +45,9 @@ struct service {
 
     struct exchange *exchanges; /* in work, in no order */
     int n_exchanges;
-    int epoll_fd; /* sockets of clients who wait are watched here */
+    struct text_thread *text_thread;
+    size_t body_bytes; /* of bodies that are here and not yet worked on */
+    int epoll_fd;      /* sockets of clients who wait are watched here */
     bool draining;
     struct {
         uint64_t iterations, changed_ns; /* last seen, and when it changed or nothing was pending */

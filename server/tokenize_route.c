@@ -1,10 +1,11 @@
-/* Both answer at once on the server thread; their input is bounded by the body's limit. */
+/* No window bounds what is tokenised here, so the body has a limit of its own. */
 #include "server/tokenize_route.h"
 
 #include "server/chat_request.h"
 #include "server/json_field.h"
 #include "server/json_out.h"
 #include "server/prompt.h"
+#include "server/route.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -39,22 +40,31 @@ static int tokens_of_body(const struct service *service, json_t *body, struct to
     return rc < 0 ? rc : prompt_from_chat(service, &request, INT_MAX, list, error);
 }
 
-int serve_tokenize(struct exchange *exchange, struct reply *reply, struct api_error *error)
+static int tokenize_body_parse(const struct text_work *work, json_t **ret_body,
+                               struct api_error *error)
 {
-    const struct service *service = exchange->service;
+    if (work->body.size > TOKENIZE_BODY_MAX)
+        return api_error_set(error, 413, "request_too_large", NULL,
+                             "The request body is larger than the limit of %d bytes for %s.",
+                             TOKENIZE_BODY_MAX, work->route->path);
+    return api_body_parse(ret_body, text_work_body(work), work->body.size, error);
+}
+
+int tokenize_work(struct text_work *work)
+{
+    const struct service *service = work->service;
     struct token_list list = {0};
     json_t *body = NULL;
-    int rc = api_body_parse(&body, exchange->body.bytes ? exchange->body.bytes : "",
-                            exchange->body.size, error);
+    int rc = tokenize_body_parse(work, &body, &work->error);
 
     if (rc == 0)
-        rc = tokens_of_body(service, body, &list, error);
+        rc = tokens_of_body(service, body, &list, &work->error);
     if (rc == 0) {
-        buf_printf(&reply->body, "{\"count\":%zu,\"max_model_len\":%d,\"tokens\":[", list.count,
+        buf_printf(&work->reply, "{\"count\":%zu,\"max_model_len\":%d,\"tokens\":[", list.count,
                    service->parts.max_model_len);
         for (size_t i = 0; i < list.count; i++)
-            buf_printf(&reply->body, i ? ",%d" : "%d", (int)list.ids[i]);
-        buf_puts(&reply->body, "],\"token_strs\":null}");
+            buf_printf(&work->reply, i ? ",%d" : "%d", (int)list.ids[i]);
+        buf_puts(&work->reply, "],\"token_strs\":null}");
     }
     token_list_free(&list);
     json_decref(body);
@@ -82,13 +92,13 @@ static int text_of_tokens(const struct service *service, const json_t *tokens, s
     return rc < 0 ? api_error_set(error, 500, NULL, NULL, "Out of memory.") : 0;
 }
 
-int serve_detokenize(struct exchange *exchange, struct reply *reply, struct api_error *error)
+int detokenize_work(struct text_work *work)
 {
     const json_t *tokens = NULL;
     json_t *body = NULL;
+    struct api_error *error = &work->error;
     struct buf text;
-    int rc = api_body_parse(&body, exchange->body.bytes ? exchange->body.bytes : "",
-                            exchange->body.size, error);
+    int rc = tokenize_body_parse(work, &body, error);
 
     buf_init(&text, TOKENIZER_TEXT_MAX);
     if (rc == 0)
@@ -96,15 +106,15 @@ int serve_detokenize(struct exchange *exchange, struct reply *reply, struct api_
     if (rc == 0 && !tokens)
         rc = api_error_set(error, 400, "missing_parameter", "tokens", "'tokens' is missing.");
     if (rc == 0)
-        rc = text_of_tokens(exchange->service, tokens, &text, error);
+        rc = text_of_tokens(work->service, tokens, &text, error);
     if (rc == 0) {
         const char *bytes = text.size ? text.bytes : "";
 
-        buf_puts(&reply->body, "{\"prompt\":");
-        json_out_string(&reply->body, bytes, text.size);
-        buf_puts(&reply->body, ",\"content\":"); /* llama-server's name for it */
-        json_out_string(&reply->body, bytes, text.size);
-        buf_puts(&reply->body, "}");
+        buf_puts(&work->reply, "{\"prompt\":");
+        json_out_string(&work->reply, bytes, text.size);
+        buf_puts(&work->reply, ",\"content\":"); /* llama-server's name for it */
+        json_out_string(&work->reply, bytes, text.size);
+        buf_puts(&work->reply, "}");
     }
     buf_free(&text);
     json_decref(body);

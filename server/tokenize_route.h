@@ -2,11 +2,12 @@
 #ifndef TANDEM_SERVER_TOKENIZE_ROUTE_H
 #define TANDEM_SERVER_TOKENIZE_ROUTE_H
 
-#include "server/api_error.h"
-#include "server/exchange.h"
+#include "server/text_work.h"
 
-/* As struct route's serve. */
-int serve_tokenize(struct exchange *exchange, struct reply *reply, struct api_error *error);
-int serve_detokenize(struct exchange *exchange, struct reply *reply, struct api_error *error);
+#define TOKENIZE_BODY_MAX (1 << 20) /* of either; server.max_body_bytes may be less */
+
+/* As struct route's work. */
+int tokenize_work(struct text_work *work);
+int detokenize_work(struct text_work *work);
 
 #endif

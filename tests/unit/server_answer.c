@@ -89,7 +89,16 @@ static int ask_for(struct front *f, const char *body, struct api_error *error)
         api_request_parse(&request, API_COMPLETION, body, strlen(body), f->service.n_vocab, error),
         0);
     f->n_sent = 0;
-    return answer_create(&f->answer, &f->service, &f->exchange, &request, "1", 1, error);
+    struct answer *answer;
+    int rc = answer_create(&answer, &f->service, &request, "1", 1, error);
+
+    if (rc == 0)
+        assert_null(answer->request.body); /* it may be a hundred times as large as its text */
+    if (rc == 0)
+        rc = answer_start(answer, &f->exchange, error);
+    if (rc == 0)
+        f->answer = answer;
+    return rc;
 }
 
 static void start_answer(struct front *f, const char *body)

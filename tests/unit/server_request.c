@@ -1,4 +1,5 @@
 /* Request bodies: what each field becomes, and what is said about wrong ones. */
+#include "base/buf.h"
 #include "server/api_request.h"
 #include "server/chat_request.h"
 
@@ -118,6 +119,59 @@ static void wrong_fields_are_named(void **state)
     }
 }
 
+/* A body of `count` times `item` in one array. */
+static int parse_many(const char *item, size_t count, struct api_error *error)
+{
+    struct buf body;
+    json_t *parsed = NULL;
+
+    buf_init(&body, 64 << 20);
+    buf_puts(&body, "{\"metadata\":[0");
+    for (size_t i = 0; i < count; i++)
+        buf_puts(&body, item);
+    buf_puts(&body, "]}");
+    assert_false(body.failed);
+    int rc = api_body_parse(&parsed, body.bytes, body.size, error);
+
+    buf_free(&body);
+    json_decref(parsed);
+    return rc;
+}
+
+/* Faults: a small body that takes a hundred times its size as a tree; punctuation in a text that
+ * counts as structure. */
+static void values_are_limited(void **state)
+{
+    static const struct {
+        const char *item;
+        size_t count;
+        bool accepted;
+    } cases[] = {
+        {",1", API_JSON_VALUES_MAX, true},
+        {",1", API_JSON_VALUES_MAX + 1, false},
+        {",{}", API_JSON_NODES_MAX - 3, true}, /* the body, the member, the array */
+        {",{}", API_JSON_NODES_MAX - 2, false},
+        {",[]", API_JSON_NODES_MAX - 2, false},
+        {",{\"a\":1}", API_JSON_NODES_MAX / 2, false},
+        {",\":[{\\\":[{:[{\"", API_JSON_NODES_MAX / 2, true},
+        {",\"\\\\\",{}", API_JSON_NODES_MAX, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct api_error error = {0};
+        int rc = parse_many(cases[i].item, cases[i].count, &error);
+
+        if ((rc == 0) != cases[i].accepted)
+            fail_msg("%zu times %s: %s", cases[i].count, cases[i].item, error.message);
+        if (rc == 0)
+            continue;
+        assert_int_equal(error.status, 400);
+        assert_string_equal(error.code, "invalid_json");
+        assert_string_equal(error.param, "");
+    }
+}
+
 static void parse_right(struct api_request *request, enum api_kind kind, const char *body)
 {
     struct api_error error = {0};
@@ -232,8 +286,11 @@ static void template_variables(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(wrong_fields_are_named), cmocka_unit_test(defaults),
-        cmocka_unit_test(fields_arrive),          cmocka_unit_test(shapes_of_prompt),
+        cmocka_unit_test(wrong_fields_are_named),
+        cmocka_unit_test(values_are_limited),
+        cmocka_unit_test(defaults),
+        cmocka_unit_test(fields_arrive),
+        cmocka_unit_test(shapes_of_prompt),
         cmocka_unit_test(template_variables),
     };
 
