@@ -1,4 +1,4 @@
-"""Event streams on the wire: comments while waiting, slow readers, a thousand idle connections."""
+"""Event streams on the wire: comments while waiting, slow readers, a thousand at once."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def rate_of(server):
     return statistics.median(once() for _ in range(3))
 
 
-def test_a_thousand_idle_streams(start):
+def test_a_thousand_idle_connections(start):
     """850 idle connections and 150 finished streams that nobody reads: no CPU, no delay."""
     server = start("--max-connections", "2000", "--connection-timeout-s", "600",
                    "--stall-timeout-s", "600", "--sse-keepalive-s", "0")
@@ -90,6 +90,83 @@ def test_a_thousand_idle_streams(start):
         for wire in wires:
             wire.socket.close()
     server.wait_idle()
+
+
+def waiting_stream(port, number):
+    """Half of them chats, half completions; all ask for more than anyone will wait for."""
+    wire = Wire(port)
+    if number % 2:
+        wire.request("POST", "/v1/chat/completions", {
+            "messages": [{"role": "user", "content": f"Tell me about number {number}."}],
+            "max_tokens": 1200, "stream": True})
+    else:
+        wire.request("POST", TEXT, {**LONG, "prompt": f"Number {number} is"})
+    return wire
+
+
+def read_tokens(wire, count):
+    """Reads events that the server sends from now on: what lies in the socket is old."""
+    wire.received = b""
+    wire.socket.setblocking(False)
+    try:
+        while wire.socket.recv(1 << 20):
+            pass
+        raise EOFError("the stream has ended")
+    except BlockingIOError:
+        pass
+    wire.socket.settimeout(120)
+    for _ in range(count):
+        wire.until(b"data: {")
+
+
+def test_a_thousand_live_streams(start):
+    """1,000 streams that wait for their turn, behind one that is read and one that is not.
+
+    Catches a table, tick or list of suspended connections that fails at this size: streams that get
+    no comments, a running stream or /health that starves meanwhile, an unread stream that blocks
+    others or loses its place, and anything that 1,000 disconnects at once leave behind."""
+    server = start("--max-num-seqs", "2", "--max-queue", "1100", "--sse-keepalive-s", "1",
+                   "--stall-timeout-s", "600", "--output-buffer-bytes", "16MiB", "--threads", "1")
+    question = {"prompt": "The capital of France is", "max_tokens": 16, "temperature": 0}
+    before = server.complete(**question)["choices"][0]["text"]
+    endless = {**LONG, "max_tokens": 8000}
+    wires = []
+    with Wire(server.port) as steady, Wire(server.port, receive_buffer=4096) as slow, \
+            Wire(server.port) as other:
+        for wire in (steady, slow):
+            wire.request("POST", TEXT, endless)
+        steady.until(b"data: {")
+        slow.until(b"data: {")
+        try:
+            for i in range(1000):
+                wires.append(waiting_stream(server.port, i))
+            for wire in wires:
+                status, headers = wire.head()
+                assert status == 200
+                assert headers["content-type"].startswith("text/event-stream")
+            for _ in range(2):
+                said = [wire.until(b": keep-alive") for wire in wires]
+                read_tokens(steady, 5)
+                other.request("GET", "/health")
+                assert other.response()[0] == 200
+            # The prefill worker computes first tokens for a few at the front; the rest wait.
+            assert sum(b"data: " in text for text in said) <= 10
+            metrics = server.metrics()
+            assert metrics.value("tandem:num_requests_live") == 1002
+            assert metrics.value("tandem:http_streams") == 1002
+            assert metrics.value("tandem:num_requests_waiting") >= 990
+        finally:
+            for i, wire in enumerate(wires):
+                wire.reset() if i % 3 else wire.socket.close()
+        read_tokens(steady, 5)
+        for _ in range(50):  # from the first one on, although nobody read for so long
+            slow.until(b"data: {")
+    server.wait_idle()
+    metrics = server.metrics()
+    assert metrics.value("tandem:http_streams") == 0
+    assert metrics.value("tandem:http_requests_client_disconnected_total") == 1002
+    assert metrics.value("tandem:slow_clients_cancelled_total") == 0
+    assert server.complete(**question)["choices"][0]["text"] == before
 
 
 READER = """
