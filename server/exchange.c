@@ -11,6 +11,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "server/answer.h"
+#include "server/connection.h"
+#include "server/framing.h"
 #include "server/route.h"
 #include "server/text_thread.h"
 #include "server/text_work.h"
@@ -45,6 +47,15 @@ static int socket_of(const struct exchange *exchange)
         MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
     return info ? info->connect_fd : -1;
+}
+
+/* The one below the exchange; NULL: it is being ended for lack of memory. */
+static struct connection *connection_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info ? info->socket_context : NULL;
 }
 
 static void watch(struct exchange *exchange)
@@ -239,7 +250,10 @@ static struct exchange *exchange_begin(struct service *service, struct MHD_Conne
                                        const char *url, const char *method)
 {
     struct exchange *exchange = calloc(1, sizeof *exchange);
+    struct connection *below = connection_of(connection);
 
+    if (below)
+        connection_heard(&service->connections, below);
     if (!exchange || make_id(exchange->id) < 0) {
         free(exchange);
         return NULL;
@@ -467,13 +481,17 @@ static enum MHD_Result serve(struct exchange *exchange)
     return queue_bytes(exchange, reply.status, reply.content_type, &reply.body);
 }
 
-static enum MHD_Result begin(struct exchange *exchange)
+static enum MHD_Result begin(struct exchange *exchange, const char *version)
 {
     const char *length_text = header(exchange, MHD_HTTP_HEADER_CONTENT_LENGTH);
     unsigned long long length = length_text ? strtoull(length_text, NULL, 10) : 0;
     unsigned long long limit = (unsigned long long)exchange->service->parts.config->max_body_bytes;
     const char *expect = header(exchange, MHD_HTTP_HEADER_EXPECT);
 
+    /* Answered before the body, which makes libmicrohttpd read nothing more from the connection:
+     * where this request ends is not known. */
+    if (framing_check(exchange->connection, version, &exchange->error) < 0)
+        return queue_error(exchange);
     if (length <= limit)
         return MHD_YES;
     if (!exchange->refused)
@@ -516,10 +534,9 @@ enum MHD_Result exchange_access(void *cls, struct MHD_Connection *connection, co
 {
     struct exchange *exchange = *state;
 
-    (void)version;
     if (!exchange) {
         *state = exchange = exchange_begin(cls, connection, url, method);
-        return exchange ? begin(exchange) : MHD_NO;
+        return exchange ? begin(exchange, version) : MHD_NO;
     }
     if (*upload_size > 0) {
         enum MHD_Result taken = take_body(exchange, upload, *upload_size);
@@ -539,8 +556,10 @@ void exchange_completed(void *cls, struct MHD_Connection *connection, void **sta
 {
     struct service *service = cls;
     struct exchange *exchange = *state;
+    struct connection *below = connection_of(connection);
 
-    (void)connection;
+    if (below)
+        connection_await(&service->connections, below, clock_now_ns());
     if (!exchange)
         return;
     *state = NULL;

@@ -2,6 +2,10 @@
  * A turn of the loop: sleep, note who is gone, take the workers' messages, look after what is due,
  * then let libmicrohttpd do all its work at once. The order matters: only libmicrohttpd frees
  * exchanges, so no event of this turn's batch can meet a freed one.
+ *
+ * With no room for another connection libmicrohttpd stops to look at its listening socket, and asks
+ * itself whether to begin again before it removes what was closed, not after. So a turn that ended
+ * connections is followed by another one at once.
  */
 #include "server/http.h"
 
@@ -9,6 +13,7 @@
 #include "base/log.h"
 #include "proto/message.h"
 #include "server/answer.h"
+#include "server/connection.h"
 #include "server/exchange.h"
 #include "server/listener.h"
 #include "server/notify.h"
@@ -24,6 +29,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define EVENTS_MAX 256
@@ -42,6 +48,7 @@ struct http {
     uint64_t retry_ns; /* next try to post; 0: nothing to post */
     uint64_t drain_ns; /* when draining must be over; 0: not draining */
     bool forced;
+    bool ended_some; /* connections, in the last turn */
 };
 
 /* Addresses that tell our own descriptors from exchanges in epoll's data. */
@@ -80,11 +87,22 @@ __attribute__((format(printf, 2, 0))) static void daemon_log(void *cls, const ch
 static void connection_changed(void *cls, struct MHD_Connection *connection, void **socket_context,
                                enum MHD_ConnectionNotificationCode code)
 {
-    struct service *service = cls;
+    struct http *http = cls;
+    struct service *service = http->service;
 
-    (void)connection;
-    (void)socket_context;
-    service->metrics.connections += code == MHD_CONNECTION_NOTIFY_STARTED ? 1 : -1;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        int fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+
+        service->metrics.connections++;
+        *socket_context = connection_begin(&service->connections, fd, clock_now_ns());
+        if (!*socket_context)
+            (void)shutdown(fd, SHUT_RDWR);
+        return;
+    }
+    service->metrics.connections--;
+    http->ended_some = true;
+    if (*socket_context)
+        connection_end(&service->connections, *socket_context);
 }
 
 static int start_daemon(struct http *http, struct err *err)
@@ -95,11 +113,10 @@ static int start_daemon(struct http *http, struct err *err)
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
         exchange_access, http->service, MHD_OPTION_EXTERNAL_LOGGER, daemon_log, NULL,
         MHD_OPTION_LISTEN_SOCKET, http->listen_fd, MHD_OPTION_NOTIFY_COMPLETED, exchange_completed,
-        http->service, MHD_OPTION_NOTIFY_CONNECTION, connection_changed, http->service,
+        http->service, MHD_OPTION_NOTIFY_CONNECTION, connection_changed, http,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)config->max_connections,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)config->connection_timeout_s,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)config->max_header_bytes,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)config->max_header_bytes, MHD_OPTION_END);
     if (!http->daemon)
         return err_set(err, EIO, "libmicrohttpd could not start");
     return 0;
@@ -203,14 +220,14 @@ static void tick(struct http *http, uint64_t now)
 /* Milliseconds until something is due, -1: nothing is. */
 static int time_to_sleep(struct http *http, uint64_t now)
 {
-    uint64_t due = UINT64_MAX;
+    uint64_t due = connection_due(&http->service->connections);
     unsigned long long daemon_ms;
 
-    if (http->service->n_exchanges > 0 || http->service->draining)
+    if ((http->service->n_exchanges > 0 || http->service->draining) && http->tick_ns < due)
         due = http->tick_ns;
     if (http->retry_ns && http->retry_ns < due)
         due = http->retry_ns;
-    if (due <= now)
+    if (due <= now || http->ended_some)
         return 0;
     due = due == UINT64_MAX ? due : (due - now + 999999) / 1000000;
     if (MHD_get_timeout(http->daemon, &daemon_ms) == MHD_YES && daemon_ms < due)
@@ -243,6 +260,8 @@ static void http_turn(struct http *http)
         http->retry_ns = dispatch_flush(http->service->dispatch) ? now + RETRY_NS : 0;
     if (now >= http->tick_ns)
         tick(http, now);
+    connection_cut_late(&http->service->connections, now);
+    http->ended_some = false;
     MHD_run(http->daemon);
 }
 
@@ -263,6 +282,7 @@ static void end_forcibly(struct http *http)
 
     api_error_set(&error, 503, "server_draining", NULL, "The server is shutting down.");
     error.close = true;
+    error.retry_after_s = 1;
     for (struct exchange *e = http->service->exchanges; e; e = e->next)
         if (e->answer)
             answer_fail(e->answer, &error);

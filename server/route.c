@@ -8,6 +8,7 @@
 #include "server/tokenize_route.h"
 
 #include <string.h>
+#include <strings.h>
 
 static int serve_health(struct exchange *exchange, struct reply *reply, struct api_error *error)
 {
@@ -20,8 +21,13 @@ static int serve_health(struct exchange *exchange, struct reply *reply, struct a
 
 static int serve_ready(struct exchange *exchange, struct reply *reply, struct api_error *error)
 {
-    if (exchange->service->draining)
-        return api_error_set(error, 503, "server_draining", NULL, "The server is shutting down.");
+    if (exchange->service->draining) {
+        int rc = api_error_set(error, 503, "server_draining", NULL, "The server is shutting down.");
+
+        error->retry_after_s = 1;
+        error->close = true;
+        return rc;
+    }
     return serve_health(exchange, reply, error);
 }
 
@@ -139,11 +145,25 @@ const char *route_method(const char *method)
     return methods[i];
 }
 
+/* RFC 9112, section 3.2.2: a target may name scheme and authority too. */
+static const char *path_of(const char *url)
+{
+    size_t scheme = strncasecmp(url, "http://", 7) == 0    ? 7
+                    : strncasecmp(url, "https://", 8) == 0 ? 8
+                                                           : 0;
+
+    if (scheme == 0)
+        return url;
+    url += scheme + strcspn(url + scheme, "/");
+    return *url ? url : "/";
+}
+
 int route_find(const char *url, const char *method, const struct route **ret_route,
                const char **ret_argument, struct api_error *error)
 {
     const struct route *route = NULL;
 
+    url = path_of(url);
     for (size_t i = 0; i < sizeof routes / sizeof *routes && !route; i++) {
         size_t length = strlen(routes[i].path);
 

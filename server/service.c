@@ -37,6 +37,7 @@ int service_open(struct service *service, const struct service_parts *parts, int
 
     *service = (struct service){.parts = *parts, .epoll_fd = epoll_fd};
     service->created = time(NULL);
+    service->connections.limit_ns = (uint64_t)config->connection_timeout_s * 1000000000u;
     int rc = read_vocabulary(service, err);
 
     if (rc < 0)

@@ -9,6 +9,7 @@
 #include "model/tokenizer.h"
 #include "server/auth.h"
 #include "server/config.h"
+#include "server/connection.h"
 #include "server/dispatch.h"
 #include "server/metrics.h"
 #include "server/worker_port.h"
@@ -45,6 +46,7 @@ struct service {
 
     struct exchange *exchanges; /* in work, in no order */
     int n_exchanges;
+    struct connection_queue connections; /* those whose next request is awaited */
     struct text_thread *text_thread;
     size_t body_bytes; /* of bodies that are here and not yet worked on */
     int epoll_fd;      /* sockets of clients who wait are watched here */
