@@ -8,6 +8,7 @@
 
 #include "server/chat_request.h"
 #include "server/json_field.h"
+#include "server/json_integers.h"
 #include "server/sampling_json.h"
 
 #include <errno.h>
@@ -41,6 +42,21 @@ static int check_values(const char *bytes, size_t size, struct api_error *error)
     return 0;
 }
 
+/* The document once more, after a number in it was too large. */
+static json_t *load_with_large_integers(const char *bytes, size_t size, json_error_t *fault)
+{
+    char *copy = malloc(size);
+    json_t *body = NULL;
+
+    if (!copy)
+        return NULL; /* the fault stays what it was */
+    memcpy(copy, bytes, size);
+    json_integers_to_reals(copy, size);
+    body = json_loadb(copy, size, JSON_ALLOW_NUL, fault);
+    free(copy);
+    return body;
+}
+
 int api_body_parse(json_t **ret_body, const char *bytes, size_t size, struct api_error *error)
 {
     json_error_t fault;
@@ -54,6 +70,8 @@ int api_body_parse(json_t **ret_body, const char *bytes, size_t size, struct api
         return rc;
     json_t *body = json_loadb(bytes, size, JSON_ALLOW_NUL, &fault);
 
+    if (!body && json_error_code(&fault) == json_error_numeric_overflow)
+        body = load_with_large_integers(bytes, size, &fault);
     if (!body)
         return api_error_set(error, 400, "invalid_json", NULL,
                              "The request body is not valid JSON: %s (byte offset %d).", fault.text,

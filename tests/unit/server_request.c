@@ -55,6 +55,8 @@ static const struct wrong_body wrong_bodies[] = {
     {API_CHAT, CHAT(",\"frequency_penalty\":-3"), "frequency_penalty", "invalid_value"},
     {API_CHAT, CHAT(",\"repetition_penalty\":0"), "repetition_penalty", "invalid_value"},
     {API_CHAT, CHAT(",\"seed\":true"), "seed", "invalid_type"},
+    {API_CHAT, CHAT(",\"seed\":9223372036854775808"), "seed", "invalid_value"},
+    {API_CHAT, CHAT(",\"max_tokens\":99999999999999999999999"), "max_tokens", "invalid_value"},
     {API_CHAT, CHAT(",\"max_tokens\":0"), "max_tokens", "invalid_value"},
     {API_CHAT, CHAT(",\"max_completion_tokens\":0"), "max_completion_tokens", "invalid_value"},
     {API_CHAT, CHAT(",\"max_tokens\":3000000000"), "max_tokens", "invalid_value"},
@@ -180,6 +182,32 @@ static void parse_right(struct api_request *request, enum api_kind kind, const c
         fail_msg("%s: %s", body, error.message);
 }
 
+/* Faults: a body refused for an integer nobody reads, or another value or string changed by the way
+ * around that. */
+static void large_integers_pass(void **state)
+{
+    static const char body[] =
+        CHAT(",\"seed\":-9223372036854775808,\"user\":\"\\\"99999999999999999999\",\"metadata\":"
+             "{\"a\":[12345678901234567890,-9223372036854775809,9223372036854775807,1.5e3,"
+             "0.12345678901234567890123]}");
+    struct api_request request;
+
+    (void)state;
+    parse_right(&request, API_CHAT, body);
+    assert_int_equal(request.sampling.seed, (uint64_t)INT64_MIN);
+    assert_string_equal(json_string_value(json_object_get(request.body, "user")),
+                        "\"99999999999999999999");
+    const json_t *list = json_object_get(json_object_get(request.body, "metadata"), "a");
+
+    assert_true(json_real_value(json_array_get(list, 0)) == 12345678901234567800.0);
+    assert_true(json_real_value(json_array_get(list, 1)) == -9223372036854775808.0);
+    assert_true(json_is_integer(json_array_get(list, 2)));
+    assert_int_equal(json_integer_value(json_array_get(list, 2)), INT64_MAX);
+    assert_true(json_real_value(json_array_get(list, 3)) == 1500);
+    assert_true(json_real_value(json_array_get(list, 4)) == 0.12345678901234567890123);
+    api_request_free(&request);
+}
+
 /* Fault: a default that is not OpenAI's. */
 static void defaults(void **state)
 {
@@ -288,6 +316,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wrong_fields_are_named),
         cmocka_unit_test(values_are_limited),
+        cmocka_unit_test(large_integers_pass),
         cmocka_unit_test(defaults),
         cmocka_unit_test(fields_arrive),
         cmocka_unit_test(shapes_of_prompt),
