@@ -146,7 +146,10 @@ static int keep_choice_token(struct choice *choice, const struct dispatch_event 
         choice->tokens_capacity = capacity;
     }
     choice->tokens[choice->n_tokens_kept++] =
-        (struct choice_token){event->token, event->logprobs, choice->raw_bytes, choice->raw_chars};
+        (struct choice_token){.id = event->token,
+                              .logprobs = event->logprobs,
+                              .start_bytes = choice->raw_bytes,
+                              .start_chars = choice->raw_chars};
     return 0;
 }
 
@@ -211,6 +214,8 @@ static void choice_token_arrived(struct choice *choice, const struct dispatch_ev
     if (rc == 0)
         rc = pass_text(choice, &fresh, &stop);
     buf_free(&fresh);
+    if (choice->n_tokens_kept > 0)
+        choice->tokens[choice->n_tokens_kept - 1].end_bytes = choice->raw_bytes;
     if (rc < 0) {
         answer_out_of_memory(answer);
     } else if (stop >= 0) {
@@ -420,6 +425,19 @@ static int check_model_name(const struct service *service, const struct api_requ
                          names);
 }
 
+/* A batch that no waiting makes fit is the client's fault. */
+static int check_batch(const struct service *service, const struct api_request *request,
+                       struct api_error *error)
+{
+    const int most = config_max_live(service->parts.config);
+
+    if (request->n_prompts <= most)
+        return 0;
+    return api_error_set(error, 400, "invalid_value", "prompt",
+                         "'prompt' has %d elements; this server takes at most %d at once.",
+                         request->n_prompts, most);
+}
+
 int answer_check_room(struct service *service, int n_requests, struct api_error *error)
 {
     if (dispatch_room(service->dispatch) >= n_requests)
@@ -432,6 +450,9 @@ int answer_create(struct answer **ret_answer, struct service *service, struct ap
                   const char *id, uint64_t arrived_ns, struct api_error *error)
 {
     int rc = check_model_name(service, request, error);
+
+    if (rc == 0)
+        rc = check_batch(service, request, error);
     struct answer *answer = rc == 0 ? calloc(1, sizeof *answer) : NULL;
 
     if (!answer) {

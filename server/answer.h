@@ -28,6 +28,7 @@ struct choice_token {
     int32_t id;
     struct token_logprobs *logprobs; /* owned; NULL when not asked for */
     size_t start_bytes, start_chars; /* of its text, in the text of the choice */
+    size_t end_bytes; /* start_bytes: it gave none, or only a part of a character as yet */
 };
 
 struct choice {

@@ -1,7 +1,7 @@
 /*
  * Chat and completions differ in names and in the shape of log probabilities; everything else is
- * written once. A token's log probability goes out with the text it begins in, so those of a held
- * back stop string never do.
+ * written once. A token's log probability goes out when all of its text has, so those of a stop
+ * string never do, nor that of a token which begins before one and ends in it.
  */
 #include "server/answer_json.h"
 
@@ -165,15 +165,17 @@ static void write_completion_logprobs(const struct choice *choice, size_t count,
     buf_puts(out, "]}");
 }
 
-/* Tokens that may go out now: those that begin in text that did, and all of them once the choice
- * ended other than by a stop string. */
+/* Tokens that may go out now: those whose text did, and all of them once the choice ended other
+ * than by a stop string. */
 static size_t ready_tokens(const struct choice *choice)
 {
     size_t count = 0;
 
     if (choice->ended && choice->stop_string < 0)
         return choice->n_tokens_kept;
-    while (count < choice->n_tokens_kept && choice->tokens[count].start_bytes < choice->safe_bytes)
+    while (count < choice->n_tokens_kept &&
+           choice->tokens[count].start_bytes < choice->safe_bytes &&
+           choice->tokens[count].end_bytes <= choice->safe_bytes)
         count++;
     return count;
 }

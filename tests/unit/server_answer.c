@@ -247,6 +247,41 @@ static void logprobs_go_with_their_text(void **state)
     send_done(f, DONE_CANCELLED);
 }
 
+/* Faults: a token that begins before the stop string and ends in it, or the stop string's own, in
+ * the ids of the tokens; one that a stop string did not come of, missing. */
+static void tokens_of_a_stop_string_are_not_listed(void **state)
+{
+    static const struct {
+        const char *body, *ids[3];
+    } cases[] = {
+        {"{\"prompt\":\"a\",\"return_token_ids\":true,\"stop\":\"bc\"}", {"\"token_ids\":[120]"}},
+        {"{\"prompt\":\"a\",\"return_token_ids\":true,\"stop\":\"bc\",\"stream\":true}",
+         {"\"text\":\"x\",\"logprobs\":null,\"token_ids\":[120]", "\"token_ids\":[],\"finish"}},
+        {"{\"prompt\":\"a\",\"return_token_ids\":true,\"stop\":\"bc\","
+         "\"include_stop_str_in_output\":true}",
+         {"\"token_ids\":[120,258,99]"}},
+        {"{\"prompt\":\"a\",\"return_token_ids\":true,\"stop\":\"zz\"}",
+         {"\"token_ids\":[120,258,99]"}},
+    };
+    struct front *f = *state;
+    struct message message;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        start_answer(f, cases[i].body);
+        send_token(f, 'x', false);
+        send_token(f, SMALL_BPE_AB, false);
+        send_token(f, 'c', false);
+        send_done(f, DONE_LENGTH);
+        assert_int_equal(f->answer->state, ANSWER_DONE);
+        for (int k = 0; cases[i].ids[k]; k++)
+            if (!strstr(f->answer->out.bytes, cases[i].ids[k]))
+                fail_msg("%s in %s", cases[i].ids[k], f->answer->out.bytes);
+        answer_destroy(f->answer);
+        while (mailbox_take(f->mailbox, &message))
+            assert_int_equal(message.type, MESSAGE_CANCEL);
+    }
+}
+
 /* Fault: a stop string that ends an answer before min_tokens. */
 static void min_tokens_come_first(void **state)
 {
@@ -291,8 +326,8 @@ static void refusals_come_before_work(void **state)
         {"{\"prompt\":\"abc\",\"model\":\"other\"}", "model_not_found", 404},
         {"{\"prompt\":\"\"}", "invalid_value", 400},
         {"{\"prompt\":\"abc\",\"min_tokens\":17}", "invalid_value", 400},
-        {"{\"prompt\":[\"a\",\"b\",\"c\"]}", "server_overloaded", 503},
-        {"{\"prompt\":[\"a\",\"\"]}", "invalid_value", 400}, /* the second of two */
+        {"{\"prompt\":[\"a\",\"b\",\"c\"]}", "invalid_value", 400}, /* would never fit */
+        {"{\"prompt\":[\"a\",\"\"]}", "invalid_value", 400},        /* the second of two */
     };
     struct front *f = *state;
     struct message message;
@@ -308,6 +343,13 @@ static void refusals_come_before_work(void **state)
     }
     start_answer(f, "{\"prompt\":\"aaa\",\"max_tokens\":98}"); /* "aa", "a": it just fits */
     assert_int_equal(f->submit.u.submit.request->max_tokens, 98);
+    struct answer *first = f->answer;
+    struct api_error error = {0};
+
+    assert_true(ask_for(f, "{\"prompt\":[\"a\",\"b\"]}", &error) < 0); /* one is free */
+    assert_int_equal(error.status, 503);
+    assert_string_equal(error.code, "server_overloaded");
+    f->answer = first;
     answer_destroy(f->answer);
     send_done(f, DONE_CANCELLED);
     assert_int_equal(dispatch_room(f->service.dispatch), 2);
@@ -320,6 +362,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(ends_give_out_what_is_held, front_open, front_close),
         cmocka_unit_test_setup_teardown(stop_tokens_are_no_text, front_open, front_close),
         cmocka_unit_test_setup_teardown(logprobs_go_with_their_text, front_open, front_close),
+        cmocka_unit_test_setup_teardown(tokens_of_a_stop_string_are_not_listed, front_open,
+                                        front_close),
         cmocka_unit_test_setup_teardown(min_tokens_come_first, front_open, front_close),
         cmocka_unit_test_setup_teardown(failures_are_told, front_open, front_close),
         cmocka_unit_test_setup_teardown(refusals_come_before_work, front_open, front_close),
