@@ -23,8 +23,19 @@ static int parse_number(const char *text, bool units, int64_t *ret)
         const char *name;
         int64_t factor;
     } suffixes[] = {
-        {"", 1},        {"k", 1 << 10},   {"kib", 1 << 10}, {"m", 1 << 20},  {"mib", 1 << 20},
-        {"g", 1 << 30}, {"gib", 1 << 30}, {"kb", 1000},     {"mb", 1000000}, {"gb", 1000000000},
+        {"", 1},
+        {"k", 1 << 10},
+        {"kib", 1 << 10},
+        {"m", 1 << 20},
+        {"mib", 1 << 20},
+        {"g", 1 << 30},
+        {"gib", 1 << 30},
+        {"kb", 1000},
+        {"mb", 1000000},
+        {"gb", 1000000000},
+        {"t", INT64_C(1) << 40},
+        {"tib", INT64_C(1) << 40},
+        {"tb", INT64_C(1000000000000)},
     };
     char *end;
 
@@ -192,11 +203,6 @@ static int check_workers(const struct config *config, struct err *err)
     if (total[CONFIG_DECODE] > 0 && total[CONFIG_PREFILL] == 0)
         return err_set(err, EINVAL,
                        "workers: decode workers need a worker of role prefill to be fed by");
-    for (size_t i = 0; i < config->n_workers; i++)
-        for (size_t j = 0; j < i; j++)
-            if (strcmp(config->workers[i].name, config->workers[j].name) == 0)
-                return err_set(err, EINVAL, "workers: the name '%.64s' is given twice",
-                               config->workers[i].name);
     return 0;
 }
 

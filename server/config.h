@@ -65,7 +65,7 @@ enum option_type {
     OPTION_TEXT,
     OPTION_LIST,   /* of texts; the flag may be repeated */
     OPTION_NUMBER, /* whole, min .. max */
-    OPTION_BYTES,  /* whole, with an optional unit: KiB, MiB, GiB; min .. max */
+    OPTION_BYTES,  /* whole, with an optional unit: KiB to TiB; min .. max */
     OPTION_CHOICE, /* stored as the index into choices */
 };
 

@@ -67,7 +67,8 @@ static const cyaml_strval_t role_names[] = {
     {"prefill", CONFIG_PREFILL}, {"decode", CONFIG_DECODE}, {"both", CONFIG_BOTH}};
 
 static const cyaml_schema_field_t worker_fields[] = {
-    CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct file_worker, name, 1, 64),
+    CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct file_worker,
+                           name, 1, 64),
     CYAML_FIELD_ENUM("role", CYAML_FLAG_STRICT, struct file_worker, role, role_names, 3),
     CYAML_FIELD_UINT_PTR("count", CYAML_FLAG_OPTIONAL, struct file_worker, count),
     CYAML_FIELD_FLOAT_PTR("kv_share", CYAML_FLAG_OPTIONAL, struct file_worker, kv_share),
@@ -289,12 +290,31 @@ static int take_option(struct config *config, const struct file_values *values, 
     return 0;
 }
 
+static bool is_name_taken(const struct config *config, size_t n_workers, const char *name)
+{
+    for (size_t i = 0; i < n_workers; i++)
+        if (strcmp(config->workers[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* The name of an entry that gives none: its role, and a number from the second of a kind on. */
+static void name_by_role(const struct config *config, size_t n_workers, enum config_role role,
+                         char name[static 32])
+{
+    snprintf(name, 32, "%s", config_role_name(role));
+    for (unsigned number = 2; is_name_taken(config, n_workers, name); number++)
+        snprintf(name, 32, "%s%u", config_role_name(role), number);
+}
+
 static int take_worker(struct config *config, const struct file_worker *from, unsigned i,
                        const char *name, const char *text, size_t size, struct err *err)
 {
     struct config_worker *to = &config->workers[i];
     unsigned count = from->count ? *from->count : 1;
     double share = from->kv_share ? *from->kv_share : 1.0;
+    char by_role[32];
+    const char *label = from->name;
 
     if (count < 1 || count > CONFIG_WORKERS_MAX)
         return err_set(err, EINVAL, "%s:%d: workers[%u].count: legal are 1 to %d", name,
@@ -304,13 +324,20 @@ static int take_worker(struct config *config, const struct file_worker *from, un
                        "%s:%d: workers[%u].kv_share: legal are numbers above 0, up to "
                        "1000",
                        name, line_of(text, size, n_option_rows + i), i);
-    for (const char *c = from->name; *c; c++)
+    if (!label) {
+        name_by_role(config, i, from->role, by_role);
+        label = by_role;
+    } else if (is_name_taken(config, i, label)) {
+        return err_set(err, EINVAL, "%s:%d: workers[%u].name: '%.64s' is given twice", name,
+                       line_of(text, size, n_option_rows + i), i, label);
+    }
+    for (const char *c = label; *c; c++)
         if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.", *c))
             return err_set(err, EINVAL,
                            "%s:%d: workers[%u].name: legal are letters, digits, '-', "
                            "'_' and '.'",
                            name, line_of(text, size, n_option_rows + i), i);
-    *to = (struct config_worker){strdup(from->name), from->role, (int)count, share};
+    *to = (struct config_worker){strdup(label), from->role, (int)count, share};
     return to->name ? 0 : err_set(err, ENOMEM, "out of memory");
 }
 

@@ -35,21 +35,40 @@ static int bind_and_listen(int fd, const struct addrinfo *address, int *ret_port
     return 0;
 }
 
-int listener_open(int *ret_fd, const char *host, int port, int *ret_port, struct err *err)
+static int resolve(struct addrinfo **ret_address, const char *host, int port, struct err *err)
 {
     const struct addrinfo hints = {
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-    struct addrinfo *address;
     char service[8];
 
     snprintf(service, sizeof service, "%d", port);
-    int failure = getaddrinfo(host, service, &hints, &address);
+    int failure = getaddrinfo(host, service, &hints, ret_address);
 
     if (failure)
         return err_set(err, EINVAL, "server.host: '%.200s' is no address to listen on: %s", host,
                        gai_strerror(failure));
+    return 0;
+}
+
+int listener_check(const char *host, struct err *err)
+{
+    struct addrinfo *address;
+    int rc = resolve(&address, host, 0, err);
+
+    if (rc == 0)
+        freeaddrinfo(address);
+    return rc;
+}
+
+int listener_open(int *ret_fd, const char *host, int port, int *ret_port, struct err *err)
+{
+    struct addrinfo *address;
+    int rc = resolve(&address, host, port, err);
+
+    if (rc < 0)
+        return rc;
     int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int rc = fd < 0 ? -errno : bind_and_listen(fd, address, ret_port);
+    rc = fd < 0 ? -errno : bind_and_listen(fd, address, ret_port);
 
     freeaddrinfo(address);
     if (rc == 0) {

@@ -1,6 +1,8 @@
 /* The program: picks the subcommand, reads its options, reports errors, sets the exit status. */
 #include "base/log.h"
+#include "server/auth.h"
 #include "server/config.h"
+#include "server/listener.h"
 #include "server/options.h"
 #include "server/serve.h"
 
@@ -9,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define EXIT_USAGE 2 /* the command line or the config file is wrong */
 
@@ -54,6 +57,26 @@ static int print_help(void)
     return status;
 }
 
+/* What can be found out before the model is loaded. listening: also tries the port, which a running
+ * server holds while its next configuration is checked. */
+static int check_surroundings(const struct config *config, bool listening, struct err *err)
+{
+    struct auth *auth;
+    int fd, port;
+    int rc = auth_create(&auth, config->api_keys.items, config->api_keys.count,
+                         config->api_key_file, err);
+
+    if (rc < 0)
+        return rc;
+    auth_destroy(auth);
+    if (!listening)
+        return listener_check(config->host, err);
+    rc = listener_open(&fd, config->host, (int)config->port, &port, err);
+    if (rc == 0)
+        close(fd);
+    return rc;
+}
+
 static int serve_command(int argc, const char *const *argv)
 {
     struct config config;
@@ -70,6 +93,9 @@ static int serve_command(int argc, const char *const *argv)
     } else if (!config.model_path) {
         err_set(&err, EINVAL, "no model: give --model FILE or model.path in the config file");
         status = report(&err);
+    } else if (check_surroundings(&config, true, &err) < 0) {
+        fprintf(stderr, "tandem: %s\n", err.text);
+        status = 1;
     } else {
         log_set_level((enum log_level)config.log_level);
         block_signals();
@@ -94,7 +120,7 @@ static int config_command(int argc, const char *const *argv)
     }
     if (config_init(&config) < 0 || config_load(&config, argv[1], &err) < 0)
         status = report(&err);
-    else if (config_finish(&config, &err) < 0)
+    else if (config_finish(&config, &err) < 0 || check_surroundings(&config, false, &err) < 0)
         status = fprintf(stderr, "tandem: %s: %s\n", argv[1], err.text) < 0 ? 1 : EXIT_USAGE;
     else
         printf("%s: the configuration is correct\n", argv[1]);

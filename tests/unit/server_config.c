@@ -52,6 +52,8 @@ static void wrong_files_say_where(void **state)
          "f.yaml:2: workers[0].count: legal are 1 to 32"},
         {"workers:\n  - {name: a, role: both}\n  - {name: 'b\"', role: both}\n",
          "f.yaml:3: workers[1].name: legal are letters, digits, '-', '_' and '.'"},
+        {"workers:\n  - {name: a, role: both}\n  - {name: a, role: both}\n",
+         "f.yaml:3: workers[1].name: 'a' is given twice"},
         {"workers:\n  - name: a\n    role: both\n    roll: 1\n",
          "f.yaml:4: unknown key 'workers.roll'; did you mean 'role'?"},
         {"a: &x 1\nb: *x\n", "f.yaml:1: unknown key 'a'"},
@@ -101,6 +103,25 @@ static void values_arrive(void **state)
     config_free(&config);
 }
 
+/* Faults: a name that must be given, or two workers of one name. */
+static void workers_are_named_by_role(void **state)
+{
+    static const char *const names[] = {"prefill", "decode2", "decode", "decode3"};
+    struct config config;
+    struct err err = {""};
+
+    (void)state;
+    assert_int_equal(parse(&config,
+                           "workers:\n  - role: prefill\n  - {name: decode2, role: decode}\n"
+                           "  - role: decode\n  - role: decode\n",
+                           &err),
+                     0);
+    assert_int_equal(config.n_workers, 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_string_equal(config.workers[i].name, names[i]);
+    config_free(&config);
+}
+
 /* Faults: roles that cannot work together are accepted and hang at the first request. */
 static void workers_must_fit_together(void **state)
 {
@@ -112,7 +133,6 @@ static void workers_must_fit_together(void **state)
         {"workers: [{name: a, role: both}, {name: b, role: both}]\n", NULL},
         {"workers: [{name: a, role: prefill}]\n", "to hand over to"},
         {"workers: [{name: a, role: decode}]\n", "to be fed by"},
-        {"workers: [{name: a, role: both}, {name: a, role: both}]\n", "given twice"},
         {"workers: [{name: a, role: both, count: 20}, {name: b, role: both, count: 20}]\n",
          "more than 32"},
     };
@@ -227,11 +247,9 @@ static void sample_is_accepted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(wrong_files_say_where),
-        cmocka_unit_test(values_arrive),
-        cmocka_unit_test(workers_must_fit_together),
-        cmocka_unit_test(flags_go_over_the_file),
-        cmocka_unit_test(table_is_sound),
+        cmocka_unit_test(wrong_files_say_where),     cmocka_unit_test(values_arrive),
+        cmocka_unit_test(workers_are_named_by_role), cmocka_unit_test(workers_must_fit_together),
+        cmocka_unit_test(flags_go_over_the_file),    cmocka_unit_test(table_is_sound),
         cmocka_unit_test(sample_is_accepted),
     };
 
