@@ -314,12 +314,9 @@ static void template_variables(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(wrong_fields_are_named),
-        cmocka_unit_test(values_are_limited),
-        cmocka_unit_test(large_integers_pass),
-        cmocka_unit_test(defaults),
-        cmocka_unit_test(fields_arrive),
-        cmocka_unit_test(shapes_of_prompt),
+        cmocka_unit_test(wrong_fields_are_named), cmocka_unit_test(values_are_limited),
+        cmocka_unit_test(large_integers_pass),    cmocka_unit_test(defaults),
+        cmocka_unit_test(fields_arrive),          cmocka_unit_test(shapes_of_prompt),
         cmocka_unit_test(template_variables),
     };
 
