@@ -2,7 +2,6 @@
 
 #include <stdalign.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define BLOCK_BYTES 16384u
 
@@ -56,13 +55,4 @@ void *arena_alloc(struct arena *arena, size_t size)
     block->used += size;
     arena->used += size;
     return result;
-}
-
-char *arena_copy(struct arena *arena, const char *bytes, size_t size)
-{
-    char *copy = size < (size_t)-1 ? arena_alloc(arena, size + 1) : NULL;
-
-    if (copy && size > 0)
-        memcpy(copy, bytes, size);
-    return copy;
 }

@@ -26,7 +26,4 @@ void arena_reset(struct arena *arena);
 /* NULL when the limit would be passed or memory is out. size 0 gives a valid pointer. */
 void *arena_alloc(struct arena *arena, size_t size);
 
-/* A terminated copy of size bytes; NULL as arena_alloc. */
-char *arena_copy(struct arena *arena, const char *bytes, size_t size);
-
 #endif

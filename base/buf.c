@@ -66,11 +66,6 @@ static int grow(struct buf *buf, size_t size)
     return 0;
 }
 
-void *buf_reserve(struct buf *buf, size_t size)
-{
-    return grow(buf, size) == 0 ? buf->bytes + buf->size : NULL;
-}
-
 int buf_append(struct buf *buf, const void *bytes, size_t size)
 {
     int rc = grow(buf, size);

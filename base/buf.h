@@ -30,7 +30,4 @@ int buf_append(struct buf *buf, const void *bytes, size_t size);
 int buf_puts(struct buf *buf, const char *text);
 int buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Makes room for `size` more bytes and returns where they go, or NULL; the caller adds to size. */
-void *buf_reserve(struct buf *buf, size_t size);
-
 #endif

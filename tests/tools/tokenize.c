@@ -124,16 +124,14 @@ static uint64_t time_encode(const struct tokenizer *tokenizer, const char *text,
 
 static int bench(const struct tokenizer *tokenizer)
 {
+    static char block[65536];
     struct buf text;
     size_t got, tokens = 0;
 
     buf_init(&text, TOKENIZER_TEXT_MAX);
     do {
-        char *room = buf_reserve(&text, 65536);
-
-        got = room ? fread(room, 1, 65536, stdin) : 0;
-        text.size += got;
-    } while (got);
+        got = fread(block, 1, sizeof block, stdin);
+    } while (got && buf_append(&text, block, got) == 0);
     if (!text.size) {
         buf_free(&text);
         return -EIO;

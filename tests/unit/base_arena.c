@@ -41,7 +41,6 @@ static void test_huge_sizes(void **state)
     arena_init(&arena, 1 << 20);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         assert_null(arena_alloc(&arena, sizes[i]));
-    assert_null(arena_copy(&arena, "x", SIZE_MAX));
     assert_int_equal(arena.used, 0);
     arena_reset(&arena);
 }
@@ -74,25 +73,12 @@ static void test_objects(void **state)
     arena_reset(&arena);
 }
 
-/* Catches a copy without its terminator. */
-static void test_copy(void **state)
-{
-    struct arena arena;
-
-    (void)state;
-    arena_init(&arena, 1024);
-    assert_string_equal(arena_copy(&arena, "abcdef", 3), "abc");
-    assert_string_equal(arena_copy(&arena, NULL, 0), "");
-    arena_reset(&arena);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_limit),
         cmocka_unit_test(test_huge_sizes),
         cmocka_unit_test(test_objects),
-        cmocka_unit_test(test_copy),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
