@@ -83,7 +83,15 @@ void mailbox_destroy(struct mailbox *box)
     free(box);
 }
 
-int mailbox_post(struct mailbox *box, const void *message)
+/* Cells are given back in order: one that is not means that none behind it is. */
+static bool still_taken(const struct mailbox *box, size_t index)
+{
+    return atomic_load_explicit(&cell_at(box, index)->sequence, memory_order_relaxed) - index >
+           SIZE_MAX / 2;
+}
+
+/* Leaves `spare` cells free. */
+static int post_leaving(struct mailbox *box, const void *message, size_t spare)
 {
     size_t tail = atomic_load_explicit(&box->tail, memory_order_relaxed);
     struct cell *cell;
@@ -93,6 +101,8 @@ int mailbox_post(struct mailbox *box, const void *message)
         size_t sequence = atomic_load_explicit(&cell->sequence, memory_order_acquire);
 
         if (sequence == tail) {
+            if (still_taken(box, tail + spare))
+                return -EAGAIN;
             if (atomic_compare_exchange_weak_explicit(&box->tail, &tail, tail + 1,
                                                       memory_order_relaxed, memory_order_relaxed))
                 break;
@@ -112,6 +122,16 @@ int mailbox_post(struct mailbox *box, const void *message)
         (void)wrote; /* EAGAIN means the counter is at its maximum: readable all the same */
     }
     return 0;
+}
+
+int mailbox_post(struct mailbox *box, const void *message)
+{
+    return post_leaving(box, message, 0);
+}
+
+int mailbox_post_sparing(struct mailbox *box, const void *message)
+{
+    return post_leaving(box, message, (box->mask + 1) / 2);
 }
 
 static bool has_message(struct mailbox *box)

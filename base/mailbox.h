@@ -27,6 +27,10 @@ void mailbox_destroy(struct mailbox *box);
 /* Copies the message in; 0 or -EAGAIN when full. */
 int mailbox_post(struct mailbox *box, const void *message);
 
+/* As mailbox_post, but full is when half of the capacity is used: for posters that can try again or
+ * do without, so that those that cannot still find room. */
+int mailbox_post_sparing(struct mailbox *box, const void *message);
+
 /* Copies the oldest message out; false when empty. */
 bool mailbox_take(struct mailbox *box, void *message);
 

@@ -85,7 +85,6 @@ static void copy_release(struct page_pool *source, const int32_t *pages, const i
 }
 
 const struct kv_transport kv_transport_exchange = {
-    .name = "exchange",
     .overlaps = false,
     .post = exchange_post,
     .poll = exchange_poll,
@@ -94,21 +93,9 @@ const struct kv_transport kv_transport_exchange = {
 };
 
 const struct kv_transport kv_transport_copy = {
-    .name = "copy",
     .overlaps = true,
     .post = copy_post,
     .poll = copy_poll,
     .cancel = copy_cancel,
     .release = copy_release,
 };
-
-const struct kv_transport *kv_transport_find(const char *name)
-{
-    static const struct kv_transport *const transports[] = {&kv_transport_exchange,
-                                                            &kv_transport_copy};
-
-    for (size_t i = 0; i < sizeof transports / sizeof *transports; i++)
-        if (strcmp(transports[i]->name, name) == 0)
-            return transports[i];
-    return NULL;
-}

@@ -34,7 +34,6 @@ struct page_pull {
 };
 
 struct kv_transport {
-    const char *name;
     bool overlaps; /* pages may be pulled while later ones are still being computed */
     int (*post)(struct page_pull *pull); /* 0, -EXDEV (arena), -EINVAL (layout) */
     enum pull_state (*poll)(struct page_pull *pull);
@@ -48,8 +47,5 @@ struct kv_transport {
 
 extern const struct kv_transport kv_transport_exchange;
 extern const struct kv_transport kv_transport_copy;
-
-/* NULL for an unknown name. */
-const struct kv_transport *kv_transport_find(const char *name);
 
 #endif

@@ -18,12 +18,17 @@
  *   RELEASE  prefill has dropped its pages and forgotten the id; decode forgets the transfer
  *   RENEW    decode is alive and still wants the offered pages: prefill's lease starts anew
  *
- * How many are under way: prefill sends an OFFER when GRANT or ACK has answered the one before, so
- * per request and direction a few messages bound a mailbox (WORKER_MESSAGES_PER_REQUEST).
+ * How many are under way: prefill sends an OFFER when GRANT or ACK has answered the one before, and
+ * decode answers each OFFER once (and ends with one final or aborted ACK). So of a request at most
+ * two messages lie unread in prefill's mailbox, and in decode's three: RELEASE of the request that
+ * had its place before, OFFER and ABORT. Half of a mailbox is theirs alone (worker/worker.h); the
+ * server, which can post again, and RENEW, which may be lost, use the other half only.
  *
  * The lease: prefill waits lease_ms for GRANT, ACK or RENEW after each OFFER. Then it sends ABORT,
- * and when decode has answered it frees the pages and says DONE_FAILED with -ETIMEDOUT. A decode
- * worker renews at a third of the lease; one iteration must therefore be shorter than two thirds.
+ * keeps the pages until decode has answered, for which there is no deadline, since decode might
+ * still be reading them, and says DONE_EXPIRED. Workers are threads of one process: decode answers
+ * at the latest after the iteration it is in. It renews at a third of the lease; an iteration
+ * longer than two thirds costs a computation of the prompt.
  *
  * Rules that make every race end well: messages of one sender arrive in order; the server posts a
  * CANCEL to the prefill worker before the decode worker; a message for an unknown id, or from an
@@ -38,7 +43,11 @@
  * and has forgotten the id. The server submits it again, to any prefill worker, with tokens =
  * prompt + what was emitted, the same arrival and seed, and an id of its own (so that nothing late
  * of the first life can be taken for the second); when it cancelled it meanwhile it does not.
- * PREEMPTED of a decode worker always comes after DONE_HANDED of the prefill worker.
+ * PREEMPTED of a decode worker always comes after DONE_HANDED of the prefill worker. DONE_EXPIRED
+ * is answered by the server as PREEMPTED is, but not for ever: see server/dispatch.c.
+ *
+ * DRAIN: a worker ends when it holds nothing. One that hands over may wait for its peer's ACK, so
+ * the workers that take over are told DRAIN when all that hand over have ended (workers_stop).
  */
 #ifndef TANDEM_PROTO_MESSAGE_H
 #define TANDEM_PROTO_MESSAGE_H
@@ -51,7 +60,7 @@
 enum message_type {
     MESSAGE_SUBMIT,
     MESSAGE_CANCEL,
-    MESSAGE_DRAIN, /* stop when the last request is over */
+    MESSAGE_DRAIN, /* end when nothing is held any more */
     MESSAGE_STARTED,
     MESSAGE_TOKEN,
     MESSAGE_PREEMPTED,
@@ -68,8 +77,9 @@ enum done_reason {
     DONE_STOP,   /* a stop id was chosen (it is the last TOKEN) */
     DONE_LENGTH, /* max_tokens */
     DONE_CANCELLED,
-    DONE_HANDED, /* prefill's part is over, decode goes on */
-    DONE_FAILED, /* error: negative errno */
+    DONE_HANDED,  /* prefill's part is over, decode goes on */
+    DONE_FAILED,  /* error: negative errno */
+    DONE_EXPIRED, /* prefill: decode did not answer within the lease; submit it again */
 };
 
 struct message {

@@ -16,6 +16,7 @@
 #define SLOT_BITS 20
 #define SLOT_MASK ((1u << SLOT_BITS) - 1)
 #define EMITTED_MIN 64
+#define EXPIRIES_MAX 3 /* leases a request may lose before it fails: each costs its prompt anew */
 
 static_assert(DISPATCH_LIVE_MAX <= (int)SLOT_MASK, "slots must fit into an id");
 
@@ -33,6 +34,7 @@ struct dispatch_entry {
     bool prefill_over, decode_over; /* the worker said its last word */
     bool handed;                    /* decode owns or owned it */
     bool preempted;                 /* to be submitted again */
+    int n_expired;                  /* hand-overs whose lease ran out */
     bool started;
     unsigned unsent;
     struct dispatch_entry *next_free;
@@ -130,7 +132,7 @@ static void choose_workers(const struct dispatch *dispatch, struct dispatch_entr
 
 static bool port_post(const struct dispatch *dispatch, int worker, const struct message *message)
 {
-    return mailbox_post(dispatch->ports[worker].mailbox, message) == 0;
+    return mailbox_post_sparing(dispatch->ports[worker].mailbox, message) == 0;
 }
 
 /* Sends as much of entry->unsent as the mailboxes take. */
@@ -378,7 +380,11 @@ static void receive_done(struct dispatch *dispatch, struct dispatch_entry *entry
     } else {
         entry->decode_over = true;
     }
-    if (reason != DONE_HANDED)
+    if (reason == DONE_EXPIRED && entry->n_expired++ < EXPIRIES_MAX)
+        entry->preempted = true;
+    else if (reason == DONE_EXPIRED)
+        end_for_owner(dispatch, entry, DONE_FAILED, -ETIMEDOUT);
+    else if (reason != DONE_HANDED)
         end_for_owner(dispatch, entry, reason, message->u.done.error);
     entry_settle(dispatch, entry);
 }

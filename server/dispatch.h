@@ -5,7 +5,8 @@
  * worker of role both). The table follows proto/message.h: it keeps a request's memory until every
  * worker that owned it has said so, checks that tokens are consecutive, posts a CANCEL to the
  * prefill worker first, and submits a preempted request again with what was already emitted, so
- * that its owner sees one stream of tokens.
+ * that its owner sees one stream of tokens; so it does a few times when a hand-over's lease runs
+ * out, then the request fails with -ETIMEDOUT.
  *
  * Bounded: at most max_live requests, those included whose owner has gone and whose workers have
  * not said so yet. Owner: server thread.
@@ -53,8 +54,8 @@ struct dispatch_job {
 
 struct dispatch_counts {
     int live, waiting;                  /* waiting: no worker has begun on it */
-    uint64_t late, replays, violations; /* messages for unknown ids; preempted requests submitted
-                                           again; messages that broke the protocol */
+    uint64_t late, replays, violations; /* messages for unknown ids; requests submitted again;
+                                           messages that broke the protocol */
 };
 
 /* ports outlive the dispatch. */

@@ -36,7 +36,6 @@
 #define MESSAGES_PER_TURN 8192 /* then the clients get their turn */
 #define TICK_NS 250000000u     /* how often answers in work are looked after */
 #define RETRY_NS 5000000u      /* when a worker's mailbox was full */
-#define FORCED_NS 5000000000u  /* for cancelled requests to come back from the workers */
 #define FLUSH_NS 1000000000u   /* for last words to reach the clients */
 
 struct http {
@@ -273,11 +272,10 @@ static bool all_answered(const struct http *http)
     return counts.live == 0 && http->service->n_exchanges == 0;
 }
 
-/* Requests are ended, clients told, and the workers' last words waited for. */
+/* Requests are ended and the clients told; what the workers still have to say about them is read
+ * while these are stopped. */
 static void end_forcibly(struct http *http)
 {
-    uint64_t now = clock_now_ns();
-    struct dispatch_counts counts;
     struct api_error error;
 
     api_error_set(&error, 503, "server_draining", NULL, "The server is shutting down.");
@@ -288,16 +286,9 @@ static void end_forcibly(struct http *http)
             answer_fail(e->answer, &error);
         else if (e->work)
             exchange_refuse(e, &error);
-    http->drain_ns = now + FLUSH_NS;
+    http->drain_ns = clock_now_ns() + FLUSH_NS;
     while (http->service->n_exchanges > 0 && clock_now_ns() < http->drain_ns)
         http_turn(http);
-    http->drain_ns = now + FORCED_NS;
-    do {
-        http_turn(http);
-        dispatch_count(http->service->dispatch, &counts);
-    } while (counts.live > 0 && clock_now_ns() < http->drain_ns);
-    if (counts.live > 0)
-        log_error("stopping although the workers have not given back %d requests", counts.live);
 }
 
 bool http_run(struct http *http)

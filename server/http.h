@@ -21,10 +21,11 @@ int http_open(struct http **ret_http, struct service *service, struct mailbox *i
               int *ret_port, struct err *err);
 
 /* Serves until a signal asked to stop and every request was answered, or the time for that was up,
- * or a second signal came: then the rest is cancelled. Returns true when all were answered. */
+ * or a second signal came: then the rest is cancelled, and workers may still hold some of it.
+ * Returns true when all were answered. */
 bool http_run(struct http *http);
 
-/* Closes every connection and frees; no worker holds a request after http_run. */
+/* Closes every connection, which cancels what is left of its request, and frees. */
 void http_close(struct http *http);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * Opens everything from the bottom up and closes it in the reverse order. Who may still use what:
- * the workers use model, engine, team, arena and the inbox until worker_stop; the server thread
- * (this one) reads the workers' counters until http_close.
+ * the workers use model, engine, team, arena and the inbox until workers_stop; the server thread
+ * (this one) reads the workers' counters until http_close, and the inbox until the last has ended.
  */
 #include "server/serve.h"
 
@@ -12,6 +12,7 @@
 #include "kvcache/transport.h"
 #include "model/model.h"
 #include "proto/message.h"
+#include "server/dispatch.h"
 #include "server/http.h"
 #include "server/kv_budget.h"
 #include "server/service.h"
@@ -36,6 +37,7 @@
 #define INBOX_MIN 16384
 #define CPUS_MAX (1 << 16)
 #define DESCRIPTORS_BESIDES 64 /* files, pipes and libraries, beside the clients' sockets */
+#define STOP_S 30              /* for the workers to finish the iterations they are in */
 
 _Static_assert(CONFIG_THREADS_MAX == TEAM_THREADS_MAX, "the option's range is the team's");
 
@@ -266,11 +268,39 @@ static int serve_start_workers(struct running *r, struct err *err)
     return 0;
 }
 
-static void close_running(struct running *r)
+static void read_last_mail(void *context)
+{
+    struct running *r = context;
+    struct message message;
+
+    while (mailbox_take(r->inbox, &message))
+        dispatch_receive(r->service.dispatch, &message);
+    (void)dispatch_flush(r->service.dispatch); /* cancels that found a mailbox full */
+}
+
+static int stop_workers(struct running *r, struct err *err)
+{
+    const uint64_t deadline_ns = clock_now_ns() + STOP_S * (uint64_t)1000000000;
+
+    const int running = workers_stop(r->workers, r->n_started, deadline_ns, read_last_mail, r);
+
+    if (running == 0)
+        return 0;
+    for (int i = 0; i < r->n_started; i++)
+        if (!worker_ended(r->workers[i]))
+            log_error("worker %s has not ended within %d s", r->names[i], STOP_S);
+    return err_set(err, ETIMEDOUT, "ending although %d workers have not ended", running);
+}
+
+/* An iteration cannot be interrupted, nor can memory be freed under it: when a worker does not come
+ * to the end of one in time, all it may use is left as it is, and the process has to end. */
+static int close_running(struct running *r, struct err *err)
 {
     http_close(r->http);
-    for (int i = 0; i < r->n_started; i++)
-        worker_stop(r->workers[i]);
+    const int rc = r->n_started > 0 ? stop_workers(r, err) : 0;
+
+    if (rc < 0)
+        return rc;
     if (r->service_open)
         service_close(&r->service);
     for (int i = 0; i < r->n_workers; i++)
@@ -289,6 +319,8 @@ static void close_running(struct running *r)
         close(r->epoll_fd);
     if (r->signals >= 0)
         close(r->signals);
+    free(r);
+    return 0;
 }
 
 int serve_run(const struct config *config, const char *notify_socket, struct err *err)
@@ -314,8 +346,10 @@ int serve_run(const struct config *config, const char *notify_socket, struct err
                  config->host, port, r->text.max_model_len, config_max_live(config));
         (void)http_run(r->http); /* what was cut short has been logged */
     }
-    close_running(r);
-    free(r);
+    const int closed = close_running(r, err);
+
+    if (closed < 0)
+        return closed;
     if (rc == 0)
         log_info("stopped");
     return rc;

@@ -40,6 +40,8 @@ struct worker {
     int n_peers;
     pthread_t thread;
     bool draining;
+    bool told_to_drain, joined; /* who stops the workers */
+    _Atomic bool ended;         /* the thread's last store */
 
     struct team *team;
     int lane;
@@ -68,6 +70,7 @@ struct worker {
 void worker_add_event(struct worker *worker, struct slot *slot, enum batcher_event_type type);
 /* Posts to the server, which always drains: waits when its mailbox is full. */
 void worker_tell_server(struct worker *worker, struct message *message);
+/* There is always room, but for RENEW, which is lost when the peer's mailbox is half full. */
 void worker_tell_peer(struct worker *worker, const struct slot *slot, struct message *message);
 
 /* loop_iteration.c */
@@ -87,7 +90,7 @@ void offers_take_grant(struct worker *worker, struct slot *slot);
 void offers_take_ack(struct worker *worker, struct slot *slot, const struct message *message);
 /* At FREE: the pages go back, or over, and the peer hears RELEASE. */
 void offers_release(struct worker *worker, struct slot *slot);
-/* Gives up offers whose lease has run out; the earliest end of a lease otherwise. */
+/* Asks for offers back whose lease has run out; the earliest end of a lease otherwise. */
 void offers_expire(struct worker *worker, uint64_t *deadline_ns);
 
 /* loop_imports.c: decode's side */

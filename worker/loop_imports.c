@@ -107,9 +107,11 @@ static void poll_pull(struct worker *worker, struct slot *slot)
     case PULL_DONE:
         import->pulling = false;
         import->n_pulled += import->pull.count;
-        /* What came in meanwhile is pulled before we answer: then the answer may be the final. */
-        if (!import->complete || import->n_pulled < import->n_offered)
+        /* The complete prompt is answered by the final ACK, once all of it is here. */
+        if (!import->complete && !import->answered) {
+            import->answered = true;
             send_ack(worker, slot, false, false, 0);
+        }
         advance(worker, slot);
         break;
     }
@@ -141,6 +143,7 @@ void imports_take_offer(struct worker *worker, const struct message *message)
     slot->import.complete = message->u.offer.final;
     slot->import.first_token = message->u.offer.first_token;
     slot->import.lease_ms = message->u.offer.lease_ms;
+    slot->import.answered = false;
     schedule_renewal(worker, slot);
     advance(worker, slot);
 }
@@ -187,8 +190,11 @@ void imports_grant(struct worker *worker, struct slot *slot, int count)
     (void)rc;
     slot->n_pages = count;
     slot->import.granted = true;
-    schedule_renewal(worker, slot);
-    worker_tell_peer(worker, slot, &message);
+    if (!slot->import.answered) { /* else it is granted once more, after a preemption */
+        slot->import.answered = true;
+        schedule_renewal(worker, slot);
+        worker_tell_peer(worker, slot, &message);
+    }
     advance(worker, slot);
 }
 

@@ -11,7 +11,7 @@
 
 void iteration_end(struct worker *worker, struct slot *slot, enum done_reason reason, int error)
 {
-    const bool complete = reason != DONE_CANCELLED && reason != DONE_FAILED;
+    const bool complete = reason == DONE_STOP || reason == DONE_LENGTH || reason == DONE_HANDED;
 
     slot->stage = STAGE_ENDING;
     slot->reason = reason;

@@ -8,7 +8,6 @@
 #include "worker/loop.h"
 
 #include <assert.h>
-#include <errno.h>
 
 void offers_renew(const struct worker *worker, struct slot *slot)
 {
@@ -113,7 +112,7 @@ void offers_expire(struct worker *worker, uint64_t *deadline_ns)
             continue;
         if (slot->offer.expires_ns <= worker->now_ns) {
             atomic_fetch_add(&worker->counters.transfers_failed, 1);
-            offers_abort(worker, slot, DONE_FAILED, -ETIMEDOUT);
+            offers_abort(worker, slot, DONE_EXPIRED, 0);
         } else if (slot->offer.expires_ns < *deadline_ns) {
             *deadline_ns = slot->offer.expires_ns;
         }

@@ -42,6 +42,7 @@ struct slot_import {
     const int32_t *source_pages; /* prefill's table, borrowed until we ACK */
     int n_offered, n_pulled;
     bool granted, pulling, complete;
+    bool answered; /* the last OFFER was, by GRANT or ACK: one answer each */
     int32_t first_token;
     int32_t *returned; /* pages given in exchange, lent to prefill until RELEASE */
     uint64_t renew_ns; /* when the next RENEW is due */

@@ -22,6 +22,7 @@
  * prefill worker, since that says DONE and RELEASE one after the other. */
 #define SPARE_SLOTS TEAM_LANES_MAX
 #define SERVER_RETRY_NS 100000 /* between attempts to post to a full mailbox */
+#define STOP_POLL_NS 1000000   /* between looks at workers that are to end */
 
 void worker_add_event(struct worker *worker, struct slot *slot, enum batcher_event_type type)
 {
@@ -52,11 +53,16 @@ void worker_tell_peer(struct worker *worker, const struct slot *slot, struct mes
 {
     message->worker = worker->config.index;
     message->incarnation = worker->incarnation;
-    const int rc = mailbox_post(worker->peers[slot->peer]->inbox, message);
+    struct mailbox *inbox = worker->peers[slot->peer]->inbox;
 
-    /* Sized for all that can be under way, but for renewals to a peer that is long in one
-     * iteration: those may be lost, the next one does. */
-    assert(rc == 0 || message->type == MESSAGE_RENEW);
+    /* To a peer that is long in one iteration renewals pile up: some may be lost, one does. */
+    if (message->type == MESSAGE_RENEW) {
+        (void)mailbox_post_sparing(inbox, message);
+        return;
+    }
+    const int rc = mailbox_post(inbox, message);
+
+    assert(rc == 0); /* sized for all that can be under way */
     (void)rc;
 }
 
@@ -232,6 +238,7 @@ static void *worker_main(void *context)
 
     while (turn(worker))
         ;
+    atomic_store(&worker->ended, true);
     return NULL;
 }
 
@@ -328,13 +335,15 @@ int worker_create(struct worker **ret_worker, const struct worker_config *config
     worker->pool = pool;
     worker->transport = transport;
     worker->outbox = outbox;
-    if (config->slots < 1 || config->slots > INT32_MAX / WORKER_MESSAGES_PER_REQUEST / 2) {
+    if (config->slots < 1 || config->slots > INT32_MAX / WORKER_MESSAGES_PER_REQUEST / 4) {
         rc = err_set(err, EINVAL, "worker %d: %d slots are out of range", config->index,
                      config->slots);
         goto destroy;
     }
-    rc = mailbox_create(&worker->inbox, (size_t)config->slots * WORKER_MESSAGES_PER_REQUEST,
-                        sizeof(struct message));
+    const size_t capacity =
+        ((size_t)config->slots + SPARE_SLOTS) * (size_t)WORKER_MESSAGES_PER_REQUEST;
+
+    rc = mailbox_create(&worker->inbox, capacity, sizeof(struct message));
     if (rc < 0) {
         err_set(err, -rc, "cannot make a mailbox: %s", strerror(-rc));
         goto destroy;
@@ -382,12 +391,58 @@ int worker_start(struct worker *worker, struct worker *const *peers, int n_peers
     return 0;
 }
 
-void worker_stop(struct worker *worker)
+bool worker_ended(const struct worker *worker)
+{
+    return atomic_load(&worker->ended);
+}
+
+/* Asks the worker to end, or finds that it has. True when it is joined. */
+static bool try_stop(struct worker *worker)
 {
     struct message drain = {.type = MESSAGE_DRAIN};
 
-    post_patiently(worker, worker->inbox, &drain);
-    pthread_join(worker->thread, NULL); /* it ends in balance */
+    if (!worker->told_to_drain)
+        worker->told_to_drain = mailbox_post(worker->inbox, &drain) == 0;
+    if (!worker->joined && worker_ended(worker)) {
+        pthread_join(worker->thread, NULL);
+        worker->joined = true;
+    }
+    return worker->joined;
+}
+
+/* Of the workers that hand over, or of the others; how many still run. */
+static int try_stop_all(struct worker *const *workers, int count, bool hand_over)
+{
+    int running = 0;
+
+    for (int i = 0; i < count; i++)
+        if ((workers[i]->config.role == BATCHER_PREFILL) == hand_over)
+            running += !try_stop(workers[i]);
+    return running;
+}
+
+int workers_stop(struct worker *const *workers, int count, uint64_t deadline_ns,
+                 void (*read_mail)(void *context), void *context)
+{
+    const struct timespec pause = {.tv_nsec = STOP_POLL_NS};
+
+    for (;;) {
+        /* One that waits for the answer to an ABORT ends only while its peer still lives. */
+        const bool ended =
+            try_stop_all(workers, count, true) == 0 && try_stop_all(workers, count, false) == 0;
+
+        read_mail(context);
+        if (ended)
+            return 0;
+        if (clock_now_ns() >= deadline_ns)
+            break;
+        nanosleep(&pause, NULL);
+    }
+    int running = 0;
+
+    for (int i = 0; i < count; i++)
+        running += !workers[i]->joined;
+    return running;
 }
 
 void worker_destroy(struct worker *worker)

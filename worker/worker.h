@@ -20,6 +20,7 @@
 #include "worker/engine.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct worker_config {
@@ -40,8 +41,9 @@ struct worker_counters {
     _Atomic uint64_t progress_ns; /* monotonic time of the last finished iteration */
 };
 
-/* Room of a worker's mailbox for each request it may hold. */
-#define WORKER_MESSAGES_PER_REQUEST 16
+/* Room of a worker's mailbox for each request it may hold. Half of it is the peers' alone, who use
+ * at most 3 (proto/message.h); the server posts again what the other half does not take. */
+#define WORKER_MESSAGES_PER_REQUEST 8
 
 struct worker;
 
@@ -56,9 +58,16 @@ const struct worker_counters *worker_counters(const struct worker *worker);
 /* peers[i] is the worker of index i (NULL: none); the array outlives the workers. */
 int worker_start(struct worker *worker, struct worker *const *peers, int n_peers, struct err *err);
 
-/* Posts DRAIN, waits for the thread and checks that every page is back. The server must have
- * cancelled or seen the end of every request. Peers are stopped before any of them is destroyed. */
-void worker_stop(struct worker *worker);
+/* Ends workers that were started together; the server has cancelled or seen the end of every
+ * request. Those that hand over end first, since they need the others' answers; each checks that
+ * every page is back. read_mail is called over and over: it takes what lies in the server's
+ * mailbox, for which workers wait when it is full, and the last time after the last worker has
+ * ended. Returns how many still run at deadline_ns (worker_ended says which); unless that is 0,
+ * none may be destroyed. */
+int workers_stop(struct worker *const *workers, int count, uint64_t deadline_ns,
+                 void (*read_mail)(void *context), void *context);
+bool worker_ended(const struct worker *worker);
+/* Of a worker that has ended or was not started, after its peers have too. */
 void worker_destroy(struct worker *worker);
 
 #endif

@@ -155,6 +155,26 @@ def test_second_signal_ends_at_once(start):
     server.process.returncode = 0  # any status is right here; `start` must not complain
 
 
+def test_second_signal_in_a_long_chunk(start):
+    """The prefill worker asks for its request back when its chunk is over: decode must be there to
+    answer, also when it is the first of the workers."""
+    server = start(config="workers:\n  - name: writer\n    role: decode\n"
+                          "  - name: reader\n    role: prefill\n"
+                          "engine:\n  threads: 1\nscheduler:\n  token_budget: 1024\n")
+    with Wire(server.port) as running:
+        running.request("POST", TEXT, {**STREAM, "prompt": "word " * 1000})
+        until = time.monotonic() + 30
+        while server.metrics().value("tandem:kv_pages_used", engine="reader") == 0:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        server.signal(signal.SIGTERM)
+        time.sleep(0.1)
+        server.signal(signal.SIGTERM)
+        assert b'"error"' in running.until(b"0\r\n\r\n")
+        assert server.wait_end(45) == 0, server.output()
+    assert "has not ended" not in server.output()
+
+
 def test_request_timeout(start):
     server = start("--request-timeout-s", "1")
     answer = server.post(TEXT, **{**STREAM, "stream": False, "max_tokens": 1900})

@@ -61,8 +61,9 @@ static void write_together(const struct cluster_config *config)
     for (int i = 0; i < n_requests; i++)
         cluster_check_text(&c.requests[i]);
     print_message("%s %s budget %d pages %d: %d tokens, %d preemptions\n", config->roles,
-                  config->transport->name, config->token_budget, config->pages,
-                  (int)cluster_sum(&c, decode_tokens), (int)cluster_sum(&c, preemptions));
+                  config->transport->overlaps ? "copy" : "exchange", config->token_budget,
+                  config->pages, (int)cluster_sum(&c, decode_tokens),
+                  (int)cluster_sum(&c, preemptions));
     cluster_close(&c);
 }
 

@@ -73,6 +73,34 @@ static void test_full(void **state)
     mailbox_destroy(box);
 }
 
+/* Catches a poster that may wait but takes the room of those that may not, or that is refused while
+ * half of the box is free. */
+static void test_sparing(void **state)
+{
+    struct mailbox *box;
+    struct note note = {0};
+
+    (void)state;
+    assert_int_equal(mailbox_create(&box, 8, sizeof note), 0);
+    for (uint32_t lap = 0; lap < 20; lap++) {
+        for (uint32_t i = 0; i < 4; i++)
+            assert_int_equal(mailbox_post_sparing(box, &(struct note){lap, i}), 0);
+        assert_int_equal(mailbox_post_sparing(box, &note), -EAGAIN);
+        for (uint32_t i = 4; i < 8; i++)
+            assert_int_equal(mailbox_post(box, &(struct note){lap, i}), 0);
+        assert_int_equal(mailbox_post(box, &note), -EAGAIN);
+        for (uint32_t i = 0; i < 8; i++) {
+            assert_int_equal(mailbox_post_sparing(box, &note), i < 5 ? -EAGAIN : 0);
+            assert_true(mailbox_take(box, &note));
+            assert_true(note.poster == lap && note.number == i);
+        }
+        for (uint32_t i = 5; i < 8; i++)
+            assert_true(mailbox_take(box, &note));
+        assert_false(mailbox_take(box, &note));
+    }
+    mailbox_destroy(box);
+}
+
 /* Catches a descriptor that is written though the owner is awake (a system call for each post), not
  * written though it said it sleeps, or left readable so that the next sleep ends at once. */
 static void test_descriptor(void **state)
@@ -215,9 +243,9 @@ static void test_wake_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full),    cmocka_unit_test(test_descriptor),
-        cmocka_unit_test(test_timeout), cmocka_unit_test(test_order),
-        cmocka_unit_test(test_wake_up),
+        cmocka_unit_test(test_full),       cmocka_unit_test(test_sparing),
+        cmocka_unit_test(test_descriptor), cmocka_unit_test(test_timeout),
+        cmocka_unit_test(test_order),      cmocka_unit_test(test_wake_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

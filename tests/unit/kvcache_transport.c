@@ -122,16 +122,6 @@ static void copy_refuses_another_layout(void **state)
     page_pool_free(f->source, f->source_pages, COUNT);
 }
 
-/* Fault: a name in the config file that finds the wrong transport, or one that is not there. */
-static void found_by_name(void **state)
-{
-    (void)state;
-    assert_ptr_equal(kv_transport_find("exchange"), &kv_transport_exchange);
-    assert_ptr_equal(kv_transport_find("copy"), &kv_transport_copy);
-    assert_null(kv_transport_find("copper"));
-    assert_null(kv_transport_find(""));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,7 +129,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(cancel_in_the_middle, open_pull, close_pull),
         cmocka_unit_test_setup_teardown(exchange_refuses_another_arena, open_pull, close_pull),
         cmocka_unit_test_setup_teardown(copy_refuses_another_layout, open_pull, close_pull),
-        cmocka_unit_test(found_by_name),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

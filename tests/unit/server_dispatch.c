@@ -228,6 +228,32 @@ static void preempted_is_submitted_again(void **state)
     players_close(&bench);
 }
 
+/* Faults: an accepted request that fails because decode was slow once, or one that is computed over
+ * and over for a decode worker that never answers. */
+static void expired_is_submitted_again_a_few_times(void **state)
+{
+    struct players bench;
+    struct heard heard;
+    struct message submit;
+
+    (void)state;
+    players_open(&bench, 4, 8);
+    submit_prompt(&bench, &heard);
+    for (int life = 0; life < 4; life++) {
+        assert_int_equal(heard.n_ended, 0);
+        submit = taken(&bench, 0, MESSAGE_SUBMIT);
+        assert_int_equal(submit.u.submit.request->n_tokens, 3 + life);
+        token_from(&bench, 0, submit.id, life, 5 + life);
+        done_from(&bench, 0, submit.id, DONE_EXPIRED);
+    }
+    assert_int_equal(heard.n_tokens, 4);
+    assert_int_equal(heard.n_ended, 1);
+    assert_int_equal(heard.reason, DONE_FAILED);
+    assert_int_equal(heard.error, -ETIMEDOUT);
+    nothing_for(&bench, 0);
+    players_close(&bench);
+}
+
 /* Fault: a gap in the tokens passed on as text. */
 static void gap_in_tokens_ends_the_request(void **state)
 {
@@ -284,7 +310,7 @@ static void full_mailbox_is_tried_again(void **state)
     struct message submits[3];
 
     (void)state;
-    players_open(&bench, 8, 2);
+    players_open(&bench, 8, 4); /* half of it is not ours */
     for (int i = 0; i < 4; i++)
         entries[i] = submit_prompt(&bench, &heard[i]);
     assert_true(dispatch_flush(bench.dispatch));
@@ -337,6 +363,7 @@ int main(void)
         cmocka_unit_test(ends_of_both_workers),
         cmocka_unit_test(cancel_goes_to_both),
         cmocka_unit_test(preempted_is_submitted_again),
+        cmocka_unit_test(expired_is_submitted_again_a_few_times),
         cmocka_unit_test(gap_in_tokens_ends_the_request),
         cmocka_unit_test(table_is_bounded_and_load_is_shared),
         cmocka_unit_test(full_mailbox_is_tried_again),

@@ -1,5 +1,6 @@
 #include "tests/unit/worker_cluster.h"
 
+#include "base/clock.h"
 #include "base/philox.h"
 
 #include <setjmp.h>
@@ -133,29 +134,6 @@ void cluster_expect(struct cluster *c, const int32_t (*texts)[CLUSTER_LENGTH_MAX
     }
 }
 
-void cluster_close(struct cluster *c)
-{
-    assert_int_equal(c->n_live, 0);
-    for (int w = 0; w < c->n_workers; w++)
-        worker_stop(c->workers[w]);
-    struct message message;
-
-    assert_false(mailbox_take(c->outbox, &message)); /* nothing is said after the end */
-    for (int w = 0; w < c->n_workers; w++) {
-        const struct worker_counters *counters = worker_counters(c->workers[w]);
-
-        assert_int_equal(atomic_load(&counters->running) + atomic_load(&counters->waiting), 0);
-        assert_int_equal(atomic_load(&counters->pages_used), 0);
-        worker_destroy(c->workers[w]);
-    }
-    for (int w = 0; w < c->n_workers; w++)
-        if (c->arenas[w].base)
-            kv_arena_close(&c->arenas[w]);
-    mailbox_destroy(c->outbox);
-    team_destroy(c->team);
-    free(c->requests);
-}
-
 /* Number `nth` of the workers that can do it, going round. */
 static uint16_t pick_worker(const struct cluster *c, const char *letters, uint64_t nth)
 {
@@ -174,7 +152,8 @@ void cluster_submit(struct cluster *c, int i)
     struct cluster_request *r = &c->requests[i];
     const bool apart = strchr(c->config.roles, 'p') != NULL;
 
-    r->prefill_worker = pick_worker(c, apart ? "p" : "b", (uint64_t)(i + r->preempted));
+    r->prefill_worker =
+        pick_worker(c, apart ? "p" : "b", (uint64_t)(i + r->preempted + r->expired));
     r->decode_worker = apart ? pick_worker(c, "db", (uint64_t)(i / 2)) : r->prefill_worker;
     struct message submit = {
         .type = MESSAGE_SUBMIT,
@@ -216,8 +195,27 @@ static void end_request(struct cluster *c, struct cluster_request *r)
         assert_true(r->cancelled);
 }
 
+/* Under an id of its own, as the server does. */
+static void submit_again(struct cluster *c, struct cluster_request *r)
+{
+    if (r->cancelled) {
+        r->reason = DONE_CANCELLED;
+        end_request(c, r);
+        return;
+    }
+    r->request.id += (uint64_t)c->n_requests;
+    r->request.n_tokens = r->request.n_prompt + r->emitted;
+    cluster_submit(c, (int)(r - c->requests));
+}
+
 static void check_done(struct cluster *c, struct cluster_request *r, const struct message *message)
 {
+    if (message->u.done.reason == DONE_EXPIRED) {
+        assert_true(message->worker == r->prefill_worker && !r->prefill_done);
+        r->expired++;
+        submit_again(c, r);
+        return;
+    }
     if (message->worker == r->prefill_worker && !r->prefill_done) {
         r->prefill_done = true;
         r->handed = message->u.done.reason == DONE_HANDED;
@@ -244,14 +242,8 @@ static void check_preempted(struct cluster *c, struct cluster_request *r,
     assert_false(r->decode_done);
     if (r->decode_worker != r->prefill_worker)
         assert_true(r->prefill_done && r->handed); /* PREEMPTED comes after DONE_HANDED */
-    if (r->cancelled) {
-        r->reason = DONE_CANCELLED;
-        end_request(c, r);
-        return;
-    }
     r->preempted++;
-    r->request.n_tokens = r->request.n_prompt + r->emitted;
-    cluster_submit(c, (int)(r - c->requests));
+    submit_again(c, r);
 }
 
 static void check_token(struct cluster_request *r, const struct message *message)
@@ -273,6 +265,21 @@ static void check_token(struct cluster_request *r, const struct message *message
     r->tokens[r->request.n_prompt + r->emitted++] = message->u.token.token;
 }
 
+static void take_message(struct cluster *c, const struct message *message)
+{
+    struct cluster_request *r = &c->requests[(message->id - 1000) % (uint64_t)c->n_requests];
+
+    c->messages++;
+    assert_true(r->live && r->request.id == message->id && message->worker < c->n_workers);
+    switch (message->type) {
+    case MESSAGE_STARTED: r->started++; break;
+    case MESSAGE_TOKEN: check_token(r, message); break;
+    case MESSAGE_DONE: check_done(c, r, message); break;
+    case MESSAGE_PREEMPTED: check_preempted(c, r, message); break;
+    default: fail_msg("message %d is none for the server", message->type);
+    }
+}
+
 void cluster_take(struct cluster *c)
 {
     struct message message;
@@ -282,17 +289,36 @@ void cluster_take(struct cluster *c)
             fail_msg("nothing happens any more, %d requests are not over", c->n_live);
         assert_true(mailbox_take(c->outbox, &message));
     }
-    struct cluster_request *r = &c->requests[message.id - 1000];
+    take_message(c, &message);
+}
 
-    c->messages++;
-    assert_true(r->live && message.worker < c->n_workers);
-    switch (message.type) {
-    case MESSAGE_STARTED: r->started++; break;
-    case MESSAGE_TOKEN: check_token(r, &message); break;
-    case MESSAGE_DONE: check_done(c, r, &message); break;
-    case MESSAGE_PREEMPTED: check_preempted(c, r, &message); break;
-    default: fail_msg("message %d is none for the server", message.type);
+static void take_all(void *context)
+{
+    struct message message;
+    struct cluster *c = context;
+
+    while (mailbox_take(c->outbox, &message))
+        take_message(c, &message);
+}
+
+void cluster_close(struct cluster *c)
+{
+    assert_int_equal(
+        workers_stop(c->workers, c->n_workers, clock_now_ns() + PATIENCE_NS, take_all, c), 0);
+    assert_int_equal(c->n_live, 0);
+    for (int w = 0; w < c->n_workers; w++) {
+        const struct worker_counters *counters = worker_counters(c->workers[w]);
+
+        assert_int_equal(atomic_load(&counters->running) + atomic_load(&counters->waiting), 0);
+        assert_int_equal(atomic_load(&counters->pages_used), 0);
+        worker_destroy(c->workers[w]);
     }
+    for (int w = 0; w < c->n_workers; w++)
+        if (c->arenas[w].base)
+            kv_arena_close(&c->arenas[w]);
+    mailbox_destroy(c->outbox);
+    team_destroy(c->team);
+    free(c->requests);
 }
 
 void cluster_finish(struct cluster *c)

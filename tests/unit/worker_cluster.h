@@ -35,7 +35,7 @@ struct cluster_request {
     struct logit_bias bias[2];
     int32_t stop_ids[2];
     int n_expected; /* -1: not known yet */
-    int emitted, started, preempted;
+    int emitted, started, preempted, expired;
     uint16_t prefill_worker, decode_worker;
     bool live, prefill_done, handed, decode_done, cancelled, over;
     enum done_reason reason;
@@ -60,7 +60,8 @@ void cluster_open(struct cluster *cluster, const struct cluster_config *config, 
 /* Expects the texts that another cluster's same requests had. */
 void cluster_expect(struct cluster *cluster, const int32_t (*texts)[CLUSTER_LENGTH_MAX],
                     const int *lengths);
-/* Stops the workers, which check that every page is back. Every request must be over. */
+/* Stops the workers, which check that every page is back. Every request must be over or cancelled.
+ */
 void cluster_close(struct cluster *cluster);
 
 void cluster_submit(struct cluster *cluster, int request);
