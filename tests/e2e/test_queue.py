@@ -1,6 +1,7 @@
 """A full queue refuses at once, with a time to come back, and what was accepted is answered."""
 
 import concurrent.futures
+import time
 
 from wire import Wire
 
@@ -29,7 +30,10 @@ def test_full_queue(start):
     assert len(wires) == 4
     for wire in wires[1:]:
         wire.reset()
-    # Room again as soon as the others are gone.
+    # Room again as soon as the workers have let the others go, within an iteration.
+    until = time.monotonic() + 60
+    while server.metrics().value("tandem:num_requests_live") > 1 and time.monotonic() < until:
+        time.sleep(0.01)
     answer = server.post(TEXT, prompt="The capital of France is", temperature=0, max_tokens=4)
     assert answer.status_code == 200
     wires[0].reset()
