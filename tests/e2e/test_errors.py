@@ -104,6 +104,24 @@ def test_body_that_is_no_json_object(server, text):
     check_error(answer, 400)
 
 
+def test_large_integers(server):
+    """Legal JSON: passed over where nobody reads it, out of range where somebody does."""
+    answer = server.post(TEXT, prompt="Hello", max_tokens=1, metadata={"id": 2 ** 64 + 5})
+    assert answer.status_code == 200, answer.text
+    error = check_error(server.post(TEXT, prompt="Hello", seed=2 ** 63), 400, "invalid_value",
+                        "seed")
+    assert str(2 ** 63 - 1) in error["message"]
+
+
+def test_batch_beyond_the_server(start):
+    """Nothing a client should send again, unlike a full queue."""
+    server = start("--max-num-seqs", "2", "--max-queue", "3")
+    error = check_error(server.post(TEXT, prompt=["a"] * 6, max_tokens=1), 400, "invalid_value",
+                        "prompt")
+    assert "5" in error["message"]
+    assert len(server.complete(["a"] * 5, max_tokens=1)["choices"]) == 5
+
+
 def test_broken_json_says_where(server):
     with server.http() as http:
         answer = http.post(CHAT, content=b'{"messages": [}',

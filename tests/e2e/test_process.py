@@ -64,12 +64,29 @@ def test_config_errors_say_where(tmp_path, text, words):
     (("--model", serving.MODEL, "--kv-memory", "1MiB"), ["kv_memory"]),
     (("--model", serving.MODEL, "--max-model-len", "1000000"), ["max_model_len"]),
     (("--config", "/nowhere.yaml"), ["/nowhere.yaml"]),
+    # Found before the model is looked at.
+    (("--model", "/nowhere/model.gguf", "--host", "no.such.host.invalid"), ["no.such.host"]),
+    (("--model", "/nowhere/model.gguf", "--api-key-file", "/nowhere.keys"), ["/nowhere.keys"]),
 ])
 def test_start_errors_name_the_cause(arguments, words):
     answer = run("serve", *arguments)
     assert answer.returncode not in (0, -6, -11)
     for word in words:
         assert word in answer.stderr, answer.stderr
+
+
+@pytest.mark.parametrize("text,status,word", [
+    ("server:\n  api_key_file: /nowhere.keys\n", 2, "/nowhere.keys"),
+    ("server:\n  host: no.such.host.invalid\n", 2, "no.such.host"),
+    ("workers:\n  - role: prefill\n  - role: decode\n", 0, "correct"),
+    ("workers:\n  - {name: a, role: both}\n  - {name: a, role: both}\n", 2, ":3: "),
+    ("engine:\n  kv_memory: 1TiB\n", 0, "correct"),
+])
+def test_config_check(tmp_path, text, status, word):
+    path = tmp_path / "tandem.yaml"
+    path.write_text(text)
+    answer = run("config", "check", str(path))
+    assert answer.returncode == status and word in answer.stdout + answer.stderr
 
 
 def test_sample_configuration_is_accepted(start):
@@ -118,6 +135,7 @@ def test_drain(start):
             later.request("GET", "/ready")
             status, headers, _ = later.response()
         assert status == 503
+        assert headers["retry-after"] == "1" and headers["connection"].lower() == "close"
         with Wire(server.port) as refused:
             refused.request("POST", TEXT, {**STREAM, "stream": False})
             status, headers, answer = refused.response()
