@@ -1,8 +1,10 @@
 """Bodies that take seconds to parse and tokenise hold nobody else up, and are bounded."""
 
 import json
+import pathlib
 import select
 import signal
+import time
 
 import httpx
 import pytest
@@ -36,15 +38,33 @@ def test_others_are_served_meanwhile(server):
         read_refusal(wire)
 
 
+def text_ticks(server):
+    """Processor time of the text thread so far."""
+    for task in pathlib.Path(f"/proc/{server.process.pid}/task").iterdir():
+        if (task / "comm").read_text().strip() == "text":
+            fields = (task / "stat").read_text().rsplit(")", 1)[1].split()
+            return int(fields[11]) + int(fields[12])
+    raise AssertionError("the server has no text thread")
+
+
+def wait_worked_on(server, before):
+    """Until the body was read to its end and work on it began."""
+    until = time.monotonic() + 60
+    while text_ticks(server) == before and time.monotonic() < until:
+        time.sleep(0.01)
+
+
 def test_client_leaves_meanwhile(server):
     def gone():
         return server.metrics().value("tandem:http_requests_client_disconnected_total")
 
     before = gone()
+    ticks = text_ticks(server)
     with Wire(server.port, seconds=300) as last:
         with Wire(server.port) as first:
             first.request("POST", TEXT, LARGE)
-            last.request("POST", TEXT, LARGE)
+            wait_worked_on(server, ticks)
+        last.request("POST", TEXT, LARGE)
         read_refusal(last)
     assert gone() == before + 1
 
@@ -53,7 +73,7 @@ def test_stop_meanwhile(start):
     server = start()
     with Wire(server.port, seconds=300) as wire:
         wire.request("POST", TEXT, LARGE)
-        assert httpx.get(server.url + "/health", timeout=60).status_code == 200
+        wait_worked_on(server, 0)
         server.signal(signal.SIGTERM)
         read_refusal(wire)
     assert server.wait_end() == 0
@@ -63,7 +83,7 @@ def test_second_signal_meanwhile(start):
     server = start()
     with Wire(server.port, seconds=300) as wire:
         wire.request("POST", TEXT, LARGE)
-        assert httpx.get(server.url + "/health", timeout=60).status_code == 200
+        wait_worked_on(server, 0)
         server.signal(signal.SIGTERM)
         while httpx.get(server.url + "/ready", timeout=60).status_code != 503:
             pass
